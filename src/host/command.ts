@@ -1,0 +1,172 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { execa, ExecaError } from 'execa';
+import { TreelineError } from './errors.ts';
+import type { BuildLog } from './log.ts';
+import { missingToolError } from './tools.ts';
+
+/** A program and its arguments; never a shell string. */
+export interface Command {
+  program: string;
+  args: readonly string[];
+  cwd?: string;
+  /** Added to the minimal environment (PATH, HOME, LC_ALL, TZ); nothing else is inherited. */
+  env?: Record<string, string>;
+  /** Bytes or text for standard input, which is closed otherwise. */
+  input?: string | Uint8Array;
+  /** A file whose bytes become standard input. */
+  inputFile?: string;
+  /** A file that takes standard output instead of the result's `stdout`. */
+  outputFile?: string;
+  /** Commands whose output each feeds the next one's input, after this one. */
+  pipeTo?: readonly Command[];
+  /** Exit codes that are not failures; 0 alone by default. */
+  accept?: readonly number[];
+  /** Begins the error's message: "Cannot <doing>". */
+  doing?: string;
+  hint?: string;
+}
+
+export interface CommandOutput {
+  stdout: string;
+  stderr: string;
+  exitCode: number;
+}
+
+/** What every child gets, whatever the caller's environment holds. */
+export function minimalEnvironment(): Record<string, string> {
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: process.env['HOME'] ?? '/root',
+    LC_ALL: 'C.UTF-8',
+    TZ: 'UTC',
+  };
+}
+
+/** The command as a line that can be pasted into a shell. */
+export function commandLine(command: Command): string {
+  const words = [command.program, ...command.args].map(quote);
+  const variables = Object.entries(command.env ?? {}).map(([name, value]) => `${name}=${quote(value)}`);
+  const line = [...variables, ...words].join(' ');
+  const input = command.inputFile === undefined ? '' : ` < ${quote(command.inputFile)}`;
+  const output = command.outputFile === undefined ? '' : ` > ${quote(command.outputFile)}`;
+  return [line + input, ...(command.pipeTo ?? []).map(commandLine)].join(' | ') + output;
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/**
+ * Runs a command to its end. Its output goes to the build's log line by line as well.
+ * Throws TreelineError: 'command' on failure (with the pasteable line and what it printed), 'host' where the
+ * program is not installed, 'cancelled' when the signal is aborted.
+ *
+ * Each child leads its own process group, which is ended on abort; `setpriv --pdeathsig` ends it when we are killed.
+ */
+export async function runCommand(
+  command: Command,
+  { log, signal }: { log: BuildLog; signal: AbortSignal },
+): Promise<CommandOutput> {
+  signal.throwIfAborted();
+  log.line(`+ ${commandLine(command)}`);
+  const chain = [command, ...(command.pipeTo ?? [])];
+  const children = chain.map((link, index) =>
+    startChild(link, {
+      input: index === 0 ? firstInput(link) : { stdin: 'pipe' },
+      keepOutput: index === chain.length - 1 && command.outputFile === undefined,
+    }),
+  );
+  const endAll = (): void => {
+    for (const child of children) killGroup(child.pid);
+  };
+  signal.addEventListener('abort', endAll, { once: true });
+  try {
+    for (const [index, child] of children.entries()) {
+      const next = children[index + 1];
+      if (next) child.stdout?.pipe(next.stdin!).on('error', () => {});
+    }
+    const last = children.at(-1)!;
+    if (command.outputFile !== undefined) {
+      const file = createWriteStream(command.outputFile);
+      last.stdout!.pipe(file);
+      await new Promise<void>((resolve, reject) => file.on('close', resolve).on('error', reject));
+    }
+    const results = await Promise.all(children);
+    for (const [index, result] of results.entries()) {
+      log.text(typeof result.stderr === 'string' ? result.stderr : '');
+      const accepted = chain[index]!.accept ?? [0];
+      if (result.exitCode === undefined || !accepted.includes(result.exitCode)) {
+        if (signal.aborted) throw new TreelineError('cancelled', 'Cancelled');
+        throw failure(command, chain[index]!, result);
+      }
+    }
+    const final = results.at(-1)!;
+    const stdout = typeof final.stdout === 'string' ? final.stdout : '';
+    if (stdout.length < 20_000) log.text(stdout);
+    return {
+      stdout,
+      stderr: results.map((result) => (typeof result.stderr === 'string' ? result.stderr : '')).join(''),
+      exitCode: final.exitCode ?? 0,
+    };
+  } catch (error) {
+    endAll();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', endAll);
+  }
+}
+
+type InputOption = { input: string | Uint8Array } | { stdin: 'pipe' | 'ignore' | ReturnType<typeof createReadStream> } | { inputFile: string };
+
+function firstInput(command: Command): InputOption {
+  if (command.input !== undefined) return { input: command.input };
+  if (command.inputFile !== undefined) return { inputFile: command.inputFile };
+  return { stdin: 'ignore' };
+}
+
+function startChild(command: Command, how: { input: InputOption; keepOutput: boolean }) {
+  return execa('setpriv', ['--pdeathsig', 'KILL', command.program, ...command.args], {
+    ...how.input,
+    ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
+    env: { ...minimalEnvironment(), ...command.env },
+    extendEnv: false,
+    reject: false,
+    stripFinalNewline: false,
+    detached: true,
+    buffer: { stdout: how.keepOutput, stderr: true },
+    maxBuffer: 1 << 28,
+  });
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
+
+function failure(
+  whole: Command,
+  failed: Command,
+  result: { exitCode?: number | undefined; signal?: string | undefined; stderr?: unknown; stdout?: unknown } | ExecaError,
+): TreelineError {
+  const stderr = typeof result.stderr === 'string' ? result.stderr.trim() : '';
+  const stdout = typeof result.stdout === 'string' ? result.stdout.trim() : '';
+  if (result.exitCode === 127 && stderr.startsWith('setpriv: failed to execute')) {
+    return missingToolError([failed.program]);
+  }
+  const output = stderr === '' ? stdout : stderr;
+  if (/no space left on device/i.test(output)) {
+    return new TreelineError('host', `Cannot ${whole.doing ?? `run ${failed.program}`}: no space left on the disk`, {
+      hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
+      output,
+    });
+  }
+  const reason = result.signal === undefined ? `exit code ${result.exitCode}` : `ended by ${result.signal}`;
+  return new TreelineError('command', `Cannot ${whole.doing ?? `run ${failed.program}`}: ${failed.program} failed (${reason})`, {
+    hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
+    output: output.split('\n').slice(-40).join('\n'),
+  });
+}

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import fs from 'fs-extra';
+
+/** A file system entry, its kind and mode as lstat(2) gives them. */
+export interface Entry {
+  /** Relative to the directory that was listed; no leading slash. */
+  path: string;
+  kind: 'file' | 'directory' | 'symlink' | 'other';
+  /** Permission bits, 0 to 0o7777. */
+  mode: number;
+  /** Bytes; 0 for all but files. */
+  size: number;
+  /** A symlink's text. */
+  link?: string;
+}
+
+export const pathExists = (path: string): Promise<boolean> =>
+  fs.lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+export const readText = (path: string): Promise<string> => fs.readFile(path, 'utf8');
+export const readBytes = (path: string): Promise<Buffer> => fs.readFile(path);
+
+/** The text of `path`, or undefined where there is no such file. */
+export async function readTextIfExists(path: string): Promise<string | undefined> {
+  return (await pathExists(path)) ? readText(path) : undefined;
+}
+
+/** Bytes `offset` to `offset + length` of a file; fewer where it ends before. */
+export async function readBytesAt(path: string, offset: number, length: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Overwrites part of an existing file in place. */
+export async function writeBytesAt(path: string, offset: number, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.write(bytes, 0, bytes.length, offset);
+  } finally {
+    await file.close();
+  }
+}
+
+/** A new sparse file of `bytes` zero bytes. */
+export async function createSparseFile(path: string, bytes: number): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    await file.truncate(bytes);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Copies a file into another one at an offset, leaving holes where the source is zero. */
+export async function copyIntoFile(source: string, target: string, offset: number): Promise<void> {
+  const block = 1 << 16;
+  const zeros = Buffer.alloc(block);
+  const [from, to] = [await open(source, 'r'), await open(target, 'r+')];
+  try {
+    const buffer = Buffer.alloc(block);
+    for (let position = 0; ; ) {
+      const { bytesRead } = await from.read(buffer, 0, block, position);
+      if (bytesRead === 0) return;
+      const part = buffer.subarray(0, bytesRead);
+      if (!part.equals(zeros.subarray(0, bytesRead))) await to.write(part, 0, bytesRead, offset + position);
+      position += bytesRead;
+    }
+  } finally {
+    await Promise.all([from.close(), to.close()]);
+  }
+}
+
+/** Writes a whole file, making its directory. For files nobody reads before the build is done. */
+export async function writeFile(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  await fs.ensureDir(dirname(path));
+  await fs.writeFile(path, content, { mode });
+  await fs.chmod(path, mode);
+}
+
+/** Writes beside the target and renames: readers see the old or the new content, never a part. */
+export async function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const beside = join(dirname(path), `.${basename(path)}.${process.pid}`);
+  await writeFile(beside, content, mode);
+  await rename(beside, path);
+}
+
+export const makeDirectory = (path: string): Promise<void> => fs.ensureDir(path);
+/** Removes a file or a whole directory; nothing happens where there is none. */
+export const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+export const move = (from: string, to: string): Promise<void> => rename(from, to);
+export const makeLink = (target: string, path: string): Promise<void> => fs.symlink(target, path);
+/** A symlink's text. */
+export const readLink = (path: string): Promise<string> => fs.readlink(path);
+export const makeHardLink = (existing: string, path: string): Promise<void> => fs.link(existing, path);
+export const changeMode = (path: string, mode: number): Promise<void> => fs.chmod(path, mode);
+export const setTimes = (path: string, seconds: number): Promise<void> => fs.utimes(path, seconds, seconds);
+/** Copies a file or a directory tree, modes and links kept. */
+export const copy = (from: string, to: string): Promise<void> => fs.copy(from, to, { preserveTimestamps: true });
+
+/** Names in a directory, sorted by code unit; an empty list where there is no such directory. */
+export async function listNames(path: string): Promise<string[]> {
+  return (await pathExists(path)) ? (await fs.readdir(path)).toSorted() : [];
+}
+
+/** What `path` is, or undefined where it does not exist. Symlinks are not followed. */
+export async function readEntry(path: string): Promise<Entry | undefined> {
+  const stat = await fs.lstat(path).catch(() => undefined);
+  if (stat === undefined) return undefined;
+  const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'other';
+  const entry: Entry = { path, kind, mode: stat.mode & 0o7777, size: kind === 'file' ? stat.size : 0 };
+  return kind === 'symlink' ? { ...entry, link: await fs.readlink(path) } : entry;
+}
+
+/** Everything below a directory, parents before children, siblings sorted by code unit. */
+export async function listTree(root: string): Promise<Entry[]> {
+  const found: Entry[] = [];
+  const visit = async (below: string): Promise<void> => {
+    for (const name of await listNames(join(root, below))) {
+      const path = below === '' ? name : `${below}/${name}`;
+      const entry = (await readEntry(join(root, path)))!;
+      found.push({ ...entry, path });
+      if (entry.kind === 'directory') await visit(path);
+    }
+  };
+  await visit('');
+  return found;
+}
+
+export const fileSize = async (path: string): Promise<number> => (await fs.stat(path)).size;
+/** Bytes that a file occupies on disk: less than its size where it has holes. */
+export const fileBytesOnDisk = async (path: string): Promise<number> => (await fs.stat(path)).blocks * 512;
+
+/** SHA-256 of a file, in lower-case hexadecimal. */
+export async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest('hex');
+}
+
+/** SHA-256 of text or bytes, in lower-case hexadecimal. */
+export const sha256 = (content: string | Uint8Array): string => createHash('sha256').update(content).digest('hex');
+
+/** A fresh directory for unfinished work below `parent`. */
+export async function temporaryDirectory(parent: string, purpose: string): Promise<string> {
+  await fs.ensureDir(parent);
+  return mkdtemp(join(parent, `${purpose}-`));
+}

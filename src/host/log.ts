@@ -1,0 +1,30 @@
+import { mkdirSync, openSync, closeSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** The whole story of one command, in a file whose path is shown when something fails. */
+export interface BuildLog {
+  readonly path: string;
+  line(text: string): void;
+  /** Several lines as a program printed them. */
+  text(text: string): void;
+  close(): void;
+}
+
+/** Opens `path` anew; written at once, so that the log survives a kill. */
+export function openLog(path: string): BuildLog {
+  mkdirSync(dirname(path), { recursive: true });
+  const file = openSync(path, 'w');
+  const started = performance.now();
+  const line = (text: string): void => {
+    const seconds = ((performance.now() - started) / 1000).toFixed(3).padStart(8);
+    writeSync(file, `${seconds} ${text}\n`);
+  };
+  return {
+    path,
+    line,
+    text(text) {
+      for (const part of text.split('\n')) if (part !== '') line(`  ${part}`);
+    },
+    close: () => closeSync(file),
+  };
+}

@@ -172,7 +172,12 @@ export interface Settings {
     url: string;
   };
   /** Modes and owners that the file system of a layer cannot say; path relative to the tree. */
-  permissions: readonly { path: string; mode?: number | undefined; uid?: number | undefined; gid?: number | undefined }[];
+  permissions: readonly {
+    path: string;
+    mode?: number | undefined;
+    uid?: number | undefined;
+    gid?: number | undefined;
+  }[];
 }
 
 // ── packages/ ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -278,6 +283,8 @@ export interface Manifest {
   timestamp: number;
   recipe: string;
   lock: string;
+  /** SHA-256 over all that decided the artifacts; the same inputs need not be built again. */
+  inputs: string;
   packages: readonly { name: string; version: string }[];
   partitions: readonly PartitionRecord[];
   artifacts: readonly { file: string; kind: Artifact['kind']; bytes: number; sha256: string }[];
@@ -289,7 +296,5 @@ export interface Manifest {
 export interface Release {
   /** Absolute. */
   directory: string;
-  commit: Commit;
-  artifacts: readonly Artifact[];
-  partitions: readonly PartitionRecord[];
+  manifest: Manifest;
 }

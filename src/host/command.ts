@@ -116,7 +116,10 @@ export async function runCommand(
   }
 }
 
-type InputOption = { input: string | Uint8Array } | { stdin: 'pipe' | 'ignore' | ReturnType<typeof createReadStream> } | { inputFile: string };
+type InputOption =
+  | { input: string | Uint8Array }
+  | { stdin: 'pipe' | 'ignore' | ReturnType<typeof createReadStream> }
+  | { inputFile: string };
 
 function firstInput(command: Command): InputOption {
   if (command.input !== undefined) return { input: command.input };
@@ -150,7 +153,9 @@ function killGroup(pid: number | undefined): void {
 function failure(
   whole: Command,
   failed: Command,
-  result: { exitCode?: number | undefined; signal?: string | undefined; stderr?: unknown; stdout?: unknown } | ExecaError,
+  result:
+    | { exitCode?: number | undefined; signal?: string | undefined; stderr?: unknown; stdout?: unknown }
+    | ExecaError,
 ): TreelineError {
   const stderr = typeof result.stderr === 'string' ? result.stderr.trim() : '';
   const stdout = typeof result.stdout === 'string' ? result.stdout.trim() : '';
@@ -159,14 +164,22 @@ function failure(
   }
   const output = stderr === '' ? stdout : stderr;
   if (/no space left on device/i.test(output)) {
-    return new TreelineError('host', `Cannot ${whole.doing ?? `run ${failed.program}`}: no space left on the disk`, {
-      hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
-      output,
-    });
+    return new TreelineError(
+      'host',
+      `Cannot ${whole.doing ?? `run ${failed.program}`}: no space left on the disk`,
+      {
+        hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
+        output,
+      },
+    );
   }
   const reason = result.signal === undefined ? `exit code ${result.exitCode}` : `ended by ${result.signal}`;
-  return new TreelineError('command', `Cannot ${whole.doing ?? `run ${failed.program}`}: ${failed.program} failed (${reason})`, {
-    hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
-    output: output.split('\n').slice(-40).join('\n'),
-  });
+  return new TreelineError(
+    'command',
+    `Cannot ${whole.doing ?? `run ${failed.program}`}: ${failed.program} failed (${reason})`,
+    {
+      hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
+      output: output.split('\n').slice(-40).join('\n'),
+    },
+  );
 }

@@ -1,7 +1,13 @@
 /** What the library tells whoever watches: a terminal, a log, a program that reads JSON lines. Core code never prints. */
 export type Event =
   | { type: 'stage-start'; stage: string }
-  | { type: 'stage-progress'; stage: string; done: number; total: number; unit: 'bytes' | 'packages' | 'deltas' }
+  | {
+      type: 'stage-progress';
+      stage: string;
+      done: number;
+      total: number;
+      unit: 'bytes' | 'packages' | 'deltas';
+    }
   /** `reused`: nothing had to be done because the inputs did not change. */
   | { type: 'stage-end'; stage: string; seconds: number; reused: boolean; detail: string }
   | { type: 'stage-failed'; stage: string; seconds: number }

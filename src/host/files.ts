@@ -70,7 +70,7 @@ export async function copyIntoFile(source: string, target: string, offset: numbe
   const [from, to] = [await open(source, 'r'), await open(target, 'r+')];
   try {
     const buffer = Buffer.alloc(block);
-    for (let position = 0; ; ) {
+    for (let position = 0; ;) {
       const { bytesRead } = await from.read(buffer, 0, block, position);
       if (bytesRead === 0) return;
       const part = buffer.subarray(0, bytesRead);
@@ -90,7 +90,11 @@ export async function writeFile(path: string, content: string | Uint8Array, mode
 }
 
 /** Writes beside the target and renames: readers see the old or the new content, never a part. */
-export async function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o644,
+): Promise<void> {
   const beside = join(dirname(path), `.${basename(path)}.${process.pid}`);
   await writeFile(beside, content, mode);
   await rename(beside, path);
@@ -107,7 +111,8 @@ export const makeHardLink = (existing: string, path: string): Promise<void> => f
 export const changeMode = (path: string, mode: number): Promise<void> => fs.chmod(path, mode);
 export const setTimes = (path: string, seconds: number): Promise<void> => fs.utimes(path, seconds, seconds);
 /** Copies a file or a directory tree, modes and links kept. */
-export const copy = (from: string, to: string): Promise<void> => fs.copy(from, to, { preserveTimestamps: true });
+export const copy = (from: string, to: string): Promise<void> =>
+  fs.copy(from, to, { preserveTimestamps: true });
 
 /** Names in a directory, sorted by code unit; an empty list where there is no such directory. */
 export async function listNames(path: string): Promise<string[]> {
@@ -118,7 +123,13 @@ export async function listNames(path: string): Promise<string[]> {
 export async function readEntry(path: string): Promise<Entry | undefined> {
   const stat = await fs.lstat(path).catch(() => undefined);
   if (stat === undefined) return undefined;
-  const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'other';
+  const kind = stat.isFile()
+    ? 'file'
+    : stat.isDirectory()
+      ? 'directory'
+      : stat.isSymbolicLink()
+        ? 'symlink'
+        : 'other';
   const entry: Entry = { path, kind, mode: stat.mode & 0o7777, size: kind === 'file' ? stat.size : 0 };
   return kind === 'symlink' ? { ...entry, link: await fs.readlink(path) } : entry;
 }
@@ -150,10 +161,21 @@ export async function fileSha256(path: string): Promise<string> {
 }
 
 /** SHA-256 of text or bytes, in lower-case hexadecimal. */
-export const sha256 = (content: string | Uint8Array): string => createHash('sha256').update(content).digest('hex');
+export const sha256 = (content: string | Uint8Array): string =>
+  createHash('sha256').update(content).digest('hex');
 
 /** A fresh directory for unfinished work below `parent`. */
 export async function temporaryDirectory(parent: string, purpose: string): Promise<string> {
   await fs.ensureDir(parent);
   return mkdtemp(join(parent, `${purpose}-`));
 }
+
+/** The absolute path with every symlink followed. Throws where something on the way does not exist. */
+export const realPath = (path: string): Promise<string> => fs.realpath(path);
+
+/** Whether this user may open an existing file to read or to write it. */
+export const isAccessible = (path: string, how: 'read' | 'write'): Promise<boolean> =>
+  fs.access(path, how === 'read' ? fs.constants.R_OK : fs.constants.W_OK).then(
+    () => true,
+    () => false,
+  );

@@ -14,20 +14,28 @@ export interface HeldLock {
  */
 export async function takeLock(path: string, doing: string): Promise<HeldLock> {
   mkdirSync(dirname(path), { recursive: true });
-  const holder = execa('flock', ['--nonblock', '--conflict-exit-code', '75', path, 'sh', '-c', 'echo held; exec cat'], {
-    stdin: 'pipe',
-    reject: false,
-    buffer: false,
-    detached: true,
-  });
+  const holder = execa(
+    'flock',
+    ['--nonblock', '--conflict-exit-code', '75', path, 'sh', '-c', 'echo held; exec cat'],
+    {
+      stdin: 'pipe',
+      reject: false,
+      buffer: false,
+      detached: true,
+    },
+  );
   const ended = holder.then((result) => result.exitCode ?? 1);
   const held = await Promise.race([once(holder.stdout, 'data').then(() => true), ended.then(() => false)]);
   if (!held) {
     const code = await ended;
     if (code !== 75) throw new TreelineError('host', `Cannot lock ${path}: flock failed (exit code ${code})`);
-    throw new TreelineError('busy', `Cannot ${doing}: another build uses this workspace (${readOwner(path)})`, {
-      hint: 'Wait for it, or use another one with --workspace DIR.',
-    });
+    throw new TreelineError(
+      'busy',
+      `Cannot ${doing}: another build uses this workspace (${readOwner(path)})`,
+      {
+        hint: 'Wait for it, or use another one with --workspace DIR.',
+      },
+    );
   }
   writeFileSync(path, `process ${process.pid}, ${doing}, since ${new Date().toISOString()}\n`);
   return {

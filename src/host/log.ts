@@ -28,3 +28,6 @@ export function openLog(path: string): BuildLog {
     close: () => closeSync(file),
   };
 }
+
+/** For commands that make nothing. */
+export const silentLog: BuildLog = { path: '', line() {}, text() {}, close() {} };

@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import { TreelineError } from './errors.ts';
 import { minimalEnvironment } from './command.ts';
 
+/** What something is needed for: any build, disk images, container templates, npm run boot, the tests. */
+export type Purpose = 'build' | 'vm' | 'container' | 'boot' | 'test';
+
 /** A program that a build needs, and the package that has it, by the host's package manager. */
 export interface Tool {
   program: string;
   apt: string;
   apk: string;
-  /** What cannot be done without it. */
-  purpose: 'build' | 'vm' | 'container' | 'boot' | 'test';
+  purpose: Purpose;
 }
 
 export const tools: readonly Tool[] = [
@@ -35,20 +37,51 @@ export const tools: readonly Tool[] = [
   { program: 'grub-mkimage', apt: 'grub-common', apk: 'grub', purpose: 'vm' },
   { program: 'mksquashfs', apt: 'squashfs-tools', apk: 'squashfs-tools', purpose: 'container' },
   { program: 'qemu-system-x86_64', apt: 'qemu-system-x86', apk: 'qemu-system-x86_64', purpose: 'boot' },
+  { program: 'lxc-start', apt: 'lxc', apk: 'lxc', purpose: 'test' },
+  { program: 'ssh', apt: 'openssh-client', apk: 'openssh-client', purpose: 'test' },
+  { program: 'gpgv', apt: 'gpgv', apk: 'gnupg', purpose: 'test' },
+  { program: 'busybox', apt: 'busybox-static', apk: 'busybox-static', purpose: 'test' },
+  { program: 'shellcheck', apt: 'shellcheck', apk: 'shellcheck', purpose: 'test' },
   { program: 'qemu-img', apt: 'qemu-utils', apk: 'qemu-img', purpose: 'boot' },
 ];
 
 /** Files, not programs, that a build reads from the host. */
-export const toolFiles: readonly { path: string; alternatives: readonly string[]; apt: string; apk: string; purpose: Tool['purpose'] }[] = [
-  { path: '/usr/lib/grub/i386-pc/boot.img', alternatives: [], apt: 'grub-pc-bin', apk: 'grub-bios', purpose: 'vm' },
-  { path: '/usr/lib/grub/x86_64-efi/moddep.lst', alternatives: [], apt: 'grub-efi-amd64-bin', apk: 'grub-efi', purpose: 'vm' },
-  { path: '/usr/share/OVMF/OVMF_CODE.fd', alternatives: ['/usr/share/OVMF/OVMF_CODE_4M.fd'], apt: 'ovmf', apk: 'ovmf', purpose: 'boot' },
+export const toolFiles: readonly {
+  path: string;
+  alternatives: readonly string[];
+  apt: string;
+  apk: string;
+  purpose: Purpose;
+}[] = [
+  {
+    path: '/usr/lib/grub/i386-pc/boot.img',
+    alternatives: [],
+    apt: 'grub-pc-bin',
+    apk: 'grub-bios',
+    purpose: 'vm',
+  },
+  {
+    path: '/usr/lib/grub/x86_64-efi/moddep.lst',
+    alternatives: [],
+    apt: 'grub-efi-amd64-bin',
+    apk: 'grub-efi',
+    purpose: 'vm',
+  },
+  {
+    path: '/usr/share/OVMF/OVMF_CODE.fd',
+    alternatives: ['/usr/share/OVMF/OVMF_CODE_4M.fd'],
+    apt: 'ovmf',
+    apk: 'ovmf',
+    purpose: 'boot',
+  },
 ];
 
 /** Programs of `wanted` (all known ones by default) that are not on the PATH. */
-export function findMissing(purposes: readonly Tool['purpose'][]): { names: string[]; packages: string[] } {
+export function findMissing(purposes: readonly Purpose[]): { names: string[]; packages: string[] } {
   const programs = tools.filter((tool) => purposes.includes(tool.purpose) && !isInstalled(tool.program));
-  const files = toolFiles.filter((file) => purposes.includes(file.purpose) && ![file.path, ...file.alternatives].some(isReadable));
+  const files = toolFiles.filter(
+    (file) => purposes.includes(file.purpose) && ![file.path, ...file.alternatives].some(isReadable),
+  );
   const manager = packageManager();
   return {
     names: [...programs.map((tool) => tool.program), ...files.map((file) => file.path)],
@@ -57,14 +90,21 @@ export function findMissing(purposes: readonly Tool['purpose'][]): { names: stri
 }
 
 /** All missing programs at once, with the command that installs them. */
-export function requireTools(purposes: readonly Tool['purpose'][]): void {
+export function requireTools(purposes: readonly Purpose[]): void {
   const { names, packages } = findMissing(purposes);
-  if (names.length > 0) throw new TreelineError('host', `Cannot build: this machine lacks ${names.join(', ')}`, { hint: installHint(packages) });
+  if (names.length > 0)
+    throw new TreelineError('host', `Cannot build: this machine lacks ${names.join(', ')}`, {
+      hint: installHint(packages),
+    });
 }
 
 export function missingToolError(programs: readonly string[]): TreelineError {
-  const packages = programs.map((program) => tools.find((tool) => tool.program === program)?.[packageManager()] ?? program);
-  return new TreelineError('host', `Cannot run ${programs.join(', ')}: not installed on this machine`, { hint: installHint(packages) });
+  const packages = programs.map(
+    (program) => tools.find((tool) => tool.program === program)?.[packageManager()] ?? program,
+  );
+  return new TreelineError('host', `Cannot run ${programs.join(', ')}: not installed on this machine`, {
+    hint: installHint(packages),
+  });
 }
 
 function installHint(packages: readonly string[]): string {
@@ -82,7 +122,9 @@ export function packageManager(): 'apt' | 'apk' {
 }
 
 export function isInstalled(program: string): boolean {
-  return minimalEnvironment()['PATH']!.split(':').some((directory) => isExecutable(join(directory, program)));
+  return minimalEnvironment()
+    ['PATH']!.split(':')
+    .some((directory) => isExecutable(join(directory, program)));
 }
 
 function isExecutable(path: string): boolean {

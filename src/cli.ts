@@ -1,0 +1,255 @@
+import { join } from 'node:path';
+import type { Arguments } from './cli/arguments.ts';
+import { helpText, parseArguments } from './cli/arguments.ts';
+import type { Sources } from './cli/build-options.ts';
+import {
+  defaultChoices,
+  parseCount,
+  parseTarget,
+  readBuildOptions,
+  readUpdateOptions,
+} from './cli/build-options.ts';
+import { recordChoices } from './cli/choices.ts';
+import { presentReleases, presentUpdate } from './cli/present.ts';
+import { readSettings } from './cli/settings.ts';
+import { bootImage } from './guest/boot.ts';
+import { TreelineError } from './host/errors.ts';
+import { listNames, remove } from './host/files.ts';
+import type { Host } from './host/host.ts';
+import { createHost } from './host/host.ts';
+import { takeLock } from './host/lock.ts';
+import { openLog, silentLog } from './host/log.ts';
+import { chooseMode, createReporter, errorAsJson, formatError } from './host/reporter/reporter.ts';
+import { requireTools } from './host/tools.ts';
+import { openWorkspace } from './host/workspace.ts';
+import type { BuildOptions } from './options.ts';
+import { build, buildUpdate } from './pipeline.ts';
+import { setUp } from './setup.ts';
+import { explainRecipe, readRecipe, recipeAsJson } from './recipe/index.ts';
+import { withUpdateUrl } from './recipe/override.ts';
+import { listReleases } from './release/releases.ts';
+import { exportRepository } from './release/export-repository.ts';
+import { serveDirectory } from './release/serve.ts';
+import { updatesDirectory } from './release/update-index.ts';
+
+/** How many logs of earlier commands are kept. */
+const keptLogs = 20;
+
+/**
+ * Runs one command of the user's. `argv`: command and options; `home`: the checkout. Resolves to the exit code:
+ * 0 done, 1 failed, 2 wrong usage, 130 stopped by the user.
+ */
+export async function main(argv: readonly string[], home: string): Promise<number> {
+  const json = argv.includes('--json');
+  let logPath: string | undefined;
+  try {
+    const args = parseArguments(argv, process.env);
+    if (args.has('help')) {
+      process.stdout.write(helpText(args.command));
+      return 0;
+    }
+    const workspace = openWorkspace(args.value('workspace') ?? home, args.value('output'));
+    const settings = await readSettings(workspace.settingsFile);
+    const sources: Sources = { args, settings, workspace, home, environment: process.env };
+    const building = ['build', 'build-update', 'setup'].includes(args.command);
+    const stop = stopOnSignals();
+    const log = building ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
+    if (building) logPath = log.path;
+    const mode = chooseMode({ json, quiet: args.has('quiet'), isTTY: process.stdout.isTTY });
+    const reporter = createReporter({ mode, stream: process.stdout });
+    const record = (event: object): void => log.line(JSON.stringify(event));
+    const host = createHost({ workspace, log, signal: stop.signal, listeners: [record, reporter.listener] });
+    try {
+      return await run(host, sources);
+    } catch (error) {
+      throw stop.signal.aborted ? stop.signal.reason : error;
+    } finally {
+      reporter.close();
+      stop.forget();
+    }
+  } catch (error) {
+    if (json) process.stdout.write(`${errorAsJson(error, logPath)}\n`);
+    else process.stderr.write(`${formatError(error, logPath)}\n`);
+    return exitCode(error);
+  }
+}
+
+function run(host: Host, sources: Sources): Promise<number> {
+  switch (sources.args.command) {
+    case 'build':
+      return runBuild(host, sources);
+    case 'build-update':
+      return runBuildUpdate(host, sources);
+    case 'setup':
+      return runSetup(host, sources.args);
+    case 'explain':
+      return runExplain(sources);
+    case 'boot':
+      return runBoot(host, sources.args);
+    case 'serve':
+      return runServe(host, sources.args);
+  }
+}
+
+async function runBuild(host: Host, sources: Sources): Promise<number> {
+  const requests = await readBuildOptions(sources);
+  await holdingWorkspace(host, requests, async () => {
+    const releases = await build(host, requests);
+    await recordAll(host, requests, releases);
+    host.emit(presentReleases(releases));
+  });
+  return 0;
+}
+
+async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
+  const requests = await readUpdateOptions(sources);
+  await holdingWorkspace(host, requests, async () => {
+    const { releases, deltas } = await buildUpdate(host, requests);
+    if (deltas.length > 0) await recordAll(host, requests, releases);
+    host.emit(presentUpdate(releases, deltas, updatesDirectory(host.workspace)));
+  });
+  return 0;
+}
+
+async function recordAll(
+  host: Host,
+  requests: readonly BuildOptions[],
+  releases: readonly { manifest: { ref: string } }[],
+): Promise<void> {
+  for (const [index, { manifest }] of releases.entries()) {
+    await recordChoices(host.workspace, manifest.ref, requests[index]!);
+  }
+}
+
+async function runSetup(host: Host, args: Arguments): Promise<number> {
+  await setUp(host, { minimal: args.has('minimal') });
+  return 0;
+}
+
+async function runExplain(sources: Sources): Promise<number> {
+  const { args, home } = sources;
+  const choices = await defaultChoices(sources);
+  const [{ request }] = (await readBuildOptions(sources)) as [BuildOptions];
+  const target = parseTarget(args.values('target').at(-1)!);
+  const recipe = withUpdateUrl(
+    await readRecipe({ ...request, target }),
+    args.value('update-url') ?? choices.updateUrl,
+  );
+  void home;
+  process.stdout.write(
+    args.has('json') ? `${JSON.stringify(recipeAsJson(recipe), null, 2)}\n` : `${explainRecipe(recipe)}\n`,
+  );
+  return 0;
+}
+
+async function runBoot(host: Host, args: Arguments): Promise<number> {
+  const image = args.value('image') ?? (await newestImage(host));
+  return bootImage(host, {
+    image,
+    memory: parseCount('memory', args.value('memory')),
+    disk: args.value('disk'),
+    uefi: args.has('uefi'),
+    port: parseCount('port', args.value('port')),
+    persist: args.has('persist'),
+    print: args.has('print'),
+  });
+}
+
+async function newestImage(host: Host): Promise<string> {
+  for (const { directory, manifest } of await listReleases(host.workspace)) {
+    const image = manifest.artifacts.find((artifact) => artifact.kind === 'disk-image');
+    if (image !== undefined) return join(directory, image.file);
+  }
+  throw new TreelineError('usage', `Cannot boot: ${host.workspace.output} holds no disk image`, {
+    hint: 'Build one first: npm run build:vm',
+  });
+}
+
+async function runServe(host: Host, args: Arguments): Promise<number> {
+  const repository = await exportRepository(host);
+  const server = await serveDirectory({
+    mounts: { '/': host.workspace.output, ...(repository === undefined ? {} : { '/repo/': repository }) },
+    port: parseCount('port', args.value('port')) ?? 8000,
+    address: args.value('address') ?? '127.0.0.1',
+  });
+  host.emit({
+    type: 'result',
+    title: `Serving ${host.workspace.output} at ${server.url} (Ctrl-C ends it)`,
+    rows: [],
+    next: ['treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)'],
+  });
+  await new Promise<void>((resolve) =>
+    host.signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
+  await server.close();
+  return 0;
+}
+
+/** Takes the workspace, clears what an interrupted build left, says what will be built, and builds. */
+async function holdingWorkspace(
+  host: Host,
+  requests: readonly BuildOptions[],
+  work: () => Promise<void>,
+): Promise<void> {
+  const { workspace } = host;
+  requireTools([
+    'build',
+    ...(requests.some(({ request }) => request.target === 'vm') ? (['vm'] as const) : []),
+    ...(requests.some(({ request }) => request.target !== 'vm') ? (['container'] as const) : []),
+  ]);
+  const lock = await takeLock(workspace.lockFile, 'build');
+  try {
+    const staging = join(workspace.output, '.staging');
+    await Promise.all([remove(workspace.temporary), remove(staging)]);
+    for (const { request } of requests) {
+      const services =
+        request.services.length === 0 ? 'no services' : `services ${request.services.join(', ')}`;
+      const own = request.extraLayers.map((path) => `, overlay ${path}`).join('');
+      host.emit({
+        type: 'note',
+        text: `Building target ${request.target} on base ${request.base} with ${services}${own}`,
+      });
+    }
+    await work();
+    await Promise.all([remove(workspace.temporary), remove(staging)]);
+    await removeOldLogs(workspace.logs);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function removeOldLogs(logs: string): Promise<void> {
+  const names = await listNames(logs);
+  for (const name of names.slice(0, Math.max(0, names.length - keptLogs))) await remove(join(logs, name));
+}
+
+/** `2026-01-31T12-30-00.123-build.log`: sorts by time. */
+function logName(command: string): string {
+  return `${new Date().toISOString().replaceAll(':', '-').replace('Z', '')}-${command}.log`;
+}
+
+/** Ctrl-C and its kin end the command in order; a second one ends it at once. */
+function stopOnSignals(): { signal: AbortSignal; forget: () => void } {
+  const controller = new AbortController();
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort(
+      new TreelineError('cancelled', 'Stopped before the end', {
+        hint: 'Nothing that was published before has changed. The next build continues from what is in the cache.',
+      }),
+    );
+  };
+  for (const name of signals) process.on(name, stop);
+  return {
+    signal: controller.signal,
+    forget: () => {
+      for (const name of signals) process.off(name, stop);
+    },
+  };
+}
+
+function exitCode(error: unknown): number {
+  if (!(error instanceof TreelineError)) return 1;
+  return error.code === 'usage' ? 2 : error.code === 'cancelled' ? 130 : 1;
+}

@@ -1,0 +1,110 @@
+import { parseArgs } from 'node:util';
+import { TreelineError } from '../host/errors.ts';
+import { knownNamesHint } from '../host/nearest.ts';
+import type { CommandName, OptionSpecs } from './option-specs.ts';
+import { commands } from './option-specs.ts';
+
+/** The options of one call. */
+export interface Arguments {
+  command: CommandName;
+  /** The value of an option that takes one; the last where it was repeated. */
+  value(name: string): string | undefined;
+  /** All values of an option that may be repeated, in order. */
+  values(name: string): string[];
+  has(name: string): boolean;
+}
+
+/** Reads a command line without the program's name. Throws 'usage' for what is not known, with the nearest known name. */
+export function parseArguments(argv: readonly string[], environment: NodeJS.ProcessEnv): Arguments {
+  const [command, ...rest] = argv;
+  if (command === undefined || !(command in commands)) {
+    throw new TreelineError('usage', `Cannot run ${command ?? 'nothing'}: there is no such command`, {
+      hint: knownNamesHint(command ?? '', Object.keys(commands)),
+    });
+  }
+  const name = command as CommandName;
+  const specs: OptionSpecs = commands[name].options;
+  rejectOptionsTakenByNpm(specs, environment);
+  const options = Object.fromEntries(
+    Object.entries(specs).map(([option, spec]) => [
+      option,
+      { type: spec.value === undefined ? ('boolean' as const) : ('string' as const), multiple: true },
+    ]),
+  );
+  const { tokens } = parseArgs({
+    args: [...rest],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const given = new Map<string, string[]>();
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') {
+      throw new TreelineError('usage', `Cannot use "${token.value}": ${name} takes options only`, {
+        hint: `npm run … -- --help lists them. ${knownNamesHint(token.value, Object.keys(specs))}`,
+      });
+    }
+    const spec = specs[token.name];
+    if (spec === undefined) {
+      throw new TreelineError('usage', `Cannot use the option ${token.rawName}: ${name} has no such option`, {
+        hint: knownNamesHint(token.name, Object.keys(specs)),
+      });
+    }
+    if (spec.value !== undefined && (token.value === undefined || token.value === '')) {
+      throw new TreelineError('usage', `Cannot use ${token.rawName}: it needs a value (${spec.value})`, {
+        hint: spec.help,
+      });
+    }
+    if (spec.value === undefined && token.value !== undefined) {
+      throw new TreelineError(
+        'usage',
+        `Cannot use ${token.rawName}=${token.value}: the option takes no value`,
+      );
+    }
+    const values = given.get(token.name) ?? [];
+    if (values.length > 0 && spec.value !== undefined && spec.multiple !== true) {
+      throw new TreelineError('usage', `Cannot use ${token.rawName} twice: ${values[0]} and ${token.value}`);
+    }
+    given.set(token.name, [...values, token.value ?? '']);
+  }
+  return {
+    command: name,
+    value: (option) => given.get(option)?.at(-1),
+    values: (option) => given.get(option) ?? [],
+    has: (option) => given.has(option),
+  };
+}
+
+/** `npm run build:vm --service web` gives the option to npm, which drops it: better to say so than to build without. */
+function rejectOptionsTakenByNpm(specs: OptionSpecs, environment: NodeJS.ProcessEnv): void {
+  const npmsOwn = new Set([
+    'json',
+    'offline',
+    'help',
+    'workspace',
+    'arch',
+    'output',
+    'port',
+    'quiet',
+    'print',
+  ]);
+  for (const option of Object.keys(specs)) {
+    if (npmsOwn.has(option) || environment[`npm_config_${option.replaceAll('-', '_')}`] === undefined)
+      continue;
+    throw new TreelineError('usage', `Cannot use --${option}: npm took it for an option of its own`, {
+      hint: `Write two dashes first: npm run ${environment['npm_lifecycle_event'] ?? 'build:vm'} -- --${option} …`,
+    });
+  }
+}
+
+/** What `--help` prints. */
+export function helpText(name: CommandName): string {
+  const { summary, options }: { summary: string; options: OptionSpecs } = commands[name];
+  const rows = Object.entries(options).map(([option, spec]) => {
+    const left = `  --${option}${spec.value === undefined ? '' : ` ${spec.value}`}`;
+    return `${left.padEnd(22)} ${spec.help}${spec.multiple === true && !spec.help.includes('repeat') ? '; may be repeated' : ''}`;
+  });
+  return `${summary}\n\nOptions:\n${rows.join('\n')}\n\nDefaults for most of them can stand in treeline.yaml; see docs/settings.md.\n`;
+}

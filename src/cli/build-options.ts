@@ -1,0 +1,168 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { TreelineError } from '../host/errors.ts';
+import { pathExists } from '../host/files.ts';
+import { knownNamesHint } from '../host/nearest.ts';
+import type { Workspace } from '../host/workspace.ts';
+import type { Architecture, Target } from '../model.ts';
+import { targets } from '../model.ts';
+import type { BuildOptions } from '../options.ts';
+import type { Arguments } from './arguments.ts';
+import type { Choices } from './choices.ts';
+import { readChoices } from './choices.ts';
+import type { WorkspaceSettings } from './settings.ts';
+
+/** Where a value may come from: the command line first, then treeline.yaml, then the checkout's defaults. */
+export interface Sources {
+  args: Arguments;
+  settings: WorkspaceSettings;
+  workspace: Workspace;
+  /** The checkout: overlays/ and layouts/ lie in it. */
+  home: string;
+  environment: NodeJS.ProcessEnv;
+}
+
+const architectures: readonly Architecture[] = ['x86_64', 'aarch64'];
+const defaultServices = ['sshd'];
+
+/** One BuildOptions for each --target. */
+export async function readBuildOptions(sources: Sources): Promise<BuildOptions[]> {
+  const { args } = sources;
+  const wanted = [...new Set(args.values('target'))].map(parseTarget);
+  const choices = await defaultChoices(sources);
+  return Promise.all(wanted.map((target) => fillIn(sources, { ...choices, target })));
+}
+
+/** Of every image that was built before (as --base, --arch and --target narrow it), what was chosen then. */
+export async function readUpdateOptions(sources: Sources): Promise<BuildOptions[]> {
+  const { args, workspace } = sources;
+  const wanted = args.values('target').map(parseTarget);
+  const [base, arch] = [args.value('base'), args.value('arch')];
+  const built = (await readChoices(workspace)).filter(
+    (choices) =>
+      (base === undefined || choices.base === base) &&
+      (arch === undefined || choices.arch === arch) &&
+      (wanted.length === 0 || wanted.includes(choices.target)),
+  );
+  const absent = wanted.filter((target) => built.every((choices) => choices.target !== target));
+  if (built.length === 0 || absent.length > 0) {
+    const what = absent.length > 0 ? `target ${absent.join(', ')}` : 'this workspace';
+    throw new TreelineError(
+      'update',
+      `Cannot build an update for ${what}: nothing was built before that it could update`,
+      {
+        hint: `Build first: ${(absent.length > 0 ? absent : ['vm']).map((target) => `npm run build:${target}`).join(', ')}`,
+      },
+    );
+  }
+  return Promise.all(built.map((choices) => fillIn(sources, choices)));
+}
+
+async function fillIn(
+  { args, settings, home, environment }: Sources,
+  choices: Choices,
+): Promise<BuildOptions> {
+  const services = args.has('service') ? chooseServices(args.values('service')) : choices.services;
+  return {
+    request: {
+      overlays: resolve(args.value('overlays') ?? join(home, 'overlays')),
+      base: choices.base,
+      arch: choices.arch,
+      target: choices.target,
+      services,
+      extraLayers: args.has('overlay')
+        ? args.values('overlay').map((path) => resolve(path))
+        : choices.overlays,
+    },
+    packages: {
+      mirrors: args.has('mirror') ? args.values('mirror') : choices.mirrors,
+      offline: args.has('offline'),
+      refresh: args.has('refresh') || (args.command === 'build-update' && !args.has('offline')),
+    },
+    layout: args.has('layout') ? resolve(args.value('layout')!) : choices.layout,
+    sshKeys: args.has('ssh-key')
+      ? args.values('ssh-key').map((path) => resolve(path))
+      : args.has('no-ssh-key')
+        ? []
+        : choices.sshKeys,
+    updateUrl: parseUrl(args.value('update-url')) ?? choices.updateUrl,
+    keep: parseCount('keep', args.value('keep')) ?? settings.keep ?? 3,
+    flat: args.has('flat') || choices.flat,
+    epoch: parseEpoch(environment['SOURCE_DATE_EPOCH']),
+  };
+}
+
+/** What is built where neither the command line nor an earlier build says otherwise. */
+export async function defaultChoices({
+  args,
+  settings,
+  workspace,
+  home,
+}: Sources): Promise<Omit<Choices, 'target'>> {
+  const inWorkspace = (paths: readonly string[] = []): string[] =>
+    paths.map((path) => resolve(workspace.root, path));
+  return {
+    base: args.value('base') ?? settings.base ?? 'debian',
+    arch: parseArchitecture(args.value('arch') ?? settings.arch ?? 'x86_64'),
+    services: chooseServices(settings.services ?? []),
+    overlays: inWorkspace(settings.overlay),
+    mirrors: settings.mirror ?? [],
+    layout:
+      settings.layout === undefined ? join(home, 'layouts/vm.cfg') : resolve(workspace.root, settings.layout),
+    sshKeys: settings['ssh-key'] === undefined ? await ownPublicKeys() : inWorkspace(settings['ssh-key']),
+    updateUrl: settings['update-url'] ?? '',
+    flat: settings.flat ?? false,
+  };
+}
+
+/** The default services and the named ones; `name-` takes one away. */
+export function chooseServices(named: readonly string[]): string[] {
+  const removed = new Set(named.filter((name) => name.endsWith('-')).map((name) => name.slice(0, -1)));
+  return [...new Set([...defaultServices, ...named])].filter(
+    (name) => !name.endsWith('-') && !removed.has(name),
+  );
+}
+
+export function parseTarget(name: string): Target {
+  const target = targets.find((known) => known === name);
+  if (target !== undefined) return target;
+  throw new TreelineError('usage', `Cannot build for the target ${name}: there is none of this name`, {
+    hint: knownNamesHint(name, targets),
+  });
+}
+
+export function parseArchitecture(name: string): Architecture {
+  const architecture = architectures.find((known) => known === name);
+  if (architecture !== undefined) return architecture;
+  throw new TreelineError('usage', `Cannot build for the architecture ${name}: it is not supported`, {
+    hint: knownNamesHint(name, architectures),
+  });
+}
+
+/** A whole number of at least 1, or undefined where the option was not given. */
+export function parseCount(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,9}$/.test(text)) return Number(text);
+  throw new TreelineError('usage', `Cannot use --${option} ${text}: it must be a whole number of at least 1`);
+}
+
+function parseUrl(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return text;
+  if (/^https?:\/\/[^\s'"]+$/.test(text)) return text.replace(/\/+$/, '');
+  throw new TreelineError('usage', `Cannot use --update-url ${text}: it must be an http:// or https:// URL`);
+}
+
+/** https://reproducible-builds.org/specs/source-date-epoch/ */
+function parseEpoch(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,11}$/.test(text)) return Number(text);
+  throw new TreelineError('usage', `Cannot use SOURCE_DATE_EPOCH=${text}: it must be seconds since 1970`);
+}
+
+/** The caller's own public keys, where ssh looks for them. */
+async function ownPublicKeys(): Promise<string[]> {
+  const names = ['id_ed25519.pub', 'id_ecdsa.pub', 'id_rsa.pub'];
+  const paths = names.map((name) => join(homedir(), '.ssh', name));
+  const present = await Promise.all(paths.map(pathExists));
+  return paths.filter((_, index) => present[index]);
+}

@@ -1,0 +1,96 @@
+/** One option of a command, as `--help` shows it. */
+export interface OptionSpec {
+  /** What the value is called; absent: the option takes none. */
+  value?: string;
+  /** May be given several times. */
+  multiple?: boolean;
+  help: string;
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+const common: OptionSpecs = {
+  workspace: { value: 'DIR', help: 'where repository, cache and results are kept (the checkout)' },
+  output: { value: 'DIR', help: 'where the results go (out/ in the workspace)' },
+  json: { help: 'print events as JSON lines' },
+  quiet: { help: 'print warnings, errors and the result only' },
+  help: { help: 'show this text' },
+};
+
+const recipe: OptionSpecs = {
+  base: { value: 'NAME', help: 'distribution: debian, or with a release, debian-12' },
+  arch: { value: 'NAME', help: 'x86_64 (the default) or aarch64' },
+  target: { value: 'NAME', multiple: true, help: 'vm, ovz or lxc; may be repeated' },
+  service: {
+    value: 'NAME',
+    multiple: true,
+    help: 'add a service; NAME- leaves one of the defaults (sshd) out',
+  },
+  overlay: { value: 'DIR', multiple: true, help: 'add a layer of your own' },
+  overlays: { value: 'DIR', help: 'the tree of layers (overlays/ of the checkout)' },
+  'update-url': { value: 'URL', help: 'where the running system looks for updates' },
+};
+
+const building: OptionSpecs = {
+  ...recipe,
+  mirror: { value: 'URL', multiple: true, help: 'take packages from here, a URL or a directory' },
+  offline: { help: 'use only what is in the cache' },
+  refresh: { help: 'ask for new package lists even if the known ones are recent' },
+  layout: { value: 'FILE', help: 'partition table, an sfdisk script (layouts/vm.cfg)' },
+  'ssh-key': {
+    value: 'FILE',
+    multiple: true,
+    help: 'public key that may log in as root (yours, from ~/.ssh)',
+  },
+  'no-ssh-key': { help: 'let no key in' },
+  flat: { help: 'containers: also a plain root filesystem without updates' },
+  keep: { value: 'N', help: 'how many releases of each image stay in the output directory (3)' },
+};
+
+export interface CommandSpec {
+  summary: string;
+  options: OptionSpecs;
+}
+
+/** Every command of the program. */
+export const commands = {
+  build: {
+    summary: 'Build images: a disk for a virtual machine, a template for containers.',
+    options: { ...building, ...common },
+  },
+  'build-update': {
+    summary: 'Build again; where something changed, make new images and the updates to them.',
+    options: { ...building, ...common },
+  },
+  setup: {
+    summary: 'Install the missing host tools and write treeline.yaml.',
+    options: { minimal: { help: 'only what building needs, without QEMU and LXC' }, ...common },
+  },
+  explain: {
+    summary: 'Print the merged recipe, and which layer every value came from.',
+    options: { ...recipe, ...common },
+  },
+  boot: {
+    summary: 'Start the newest disk image in QEMU, with its console in this terminal.',
+    options: {
+      image: { value: 'FILE', help: 'the disk image to start (the newest built one)' },
+      memory: { value: 'MIB', help: 'memory of the machine in MiB (256)' },
+      port: { value: 'N', help: 'local port that leads to the machine’s ssh (the first free one from 2222)' },
+      disk: { value: 'FILE|SIZE', help: 'a second disk: a file, or an empty one of this size (1G)' },
+      uefi: { help: 'start by UEFI firmware instead of BIOS' },
+      persist: { help: 'keep what the machine writes, in the image itself' },
+      print: { help: 'print the QEMU command instead of running it' },
+      ...common,
+    },
+  },
+  serve: {
+    summary: 'Serve the results, updates and the OSTree repository over HTTP.',
+    options: {
+      port: { value: 'N', help: 'port to listen on (8000)' },
+      address: { value: 'ADDRESS', help: 'address to listen on (127.0.0.1)' },
+      ...common,
+    },
+  },
+} as const satisfies Record<string, CommandSpec>;
+
+export type CommandName = keyof typeof commands;

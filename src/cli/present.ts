@@ -1,0 +1,74 @@
+import { join, relative } from 'node:path';
+import type { Event, ResultRow } from '../host/events.ts';
+import type { Delta, Release } from '../model.ts';
+
+/** Paths as the user would type them from here. */
+const shown = (path: string): string => {
+  const near = relative(process.cwd(), path);
+  return near.startsWith('../..') ? path : near;
+};
+
+/** What a build made, where, how big, and what to try next. */
+export function presentReleases(releases: readonly Release[]): Event {
+  const targets = releases.map((release) => release.manifest.ref.split('/').at(-1));
+  return {
+    type: 'result',
+    title: releases.map(({ manifest }) => `${manifest.ref} ${manifest.version}`).join(', '),
+    rows: releases.flatMap(releaseRows),
+    next: [
+      ...(targets.includes('vm') ? ['npm run boot'] : []),
+      ...(targets.some((target) => target !== 'vm') ? ['see docs/containers.md to start the template'] : []),
+      'npm run build-update    (after a change, or when new packages appear)',
+    ],
+  };
+}
+
+/** What build-update made; it is told apart from "nothing changed" by the title. */
+export function presentUpdate(
+  releases: readonly Release[],
+  deltas: readonly Delta[],
+  updates: string,
+): Event {
+  if (deltas.length === 0) {
+    const versions = releases.map(({ manifest }) => `${manifest.ref} is at ${manifest.version}`);
+    return { type: 'result', title: `Nothing changed: ${versions.join(', ')}`, rows: [], next: [] };
+  }
+  const changed = releases.filter(({ manifest }) => deltas.some((delta) => delta.to === manifest.commit));
+  return {
+    type: 'result',
+    title: changed.map(({ manifest }) => `${manifest.ref} ${manifest.version}`).join(', '),
+    rows: [
+      ...deltas.map((delta) => ({
+        label: `delta ${delta.from === undefined ? 'from nothing' : `from ${delta.from.slice(0, 12)}`}`,
+        ...fileValue(join(updates, delta.path.split('/').at(-1)!), delta.bytes),
+      })),
+      { label: 'index', value: shown(join(updates, 'index.json')), path: join(updates, 'index.json') },
+      ...changed.flatMap(releaseRows),
+    ],
+    next: [
+      'npm run serve',
+      'treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)',
+    ],
+  };
+}
+
+function releaseRows({ directory, manifest }: Release): ResultRow[] {
+  return [
+    ...manifest.artifacts.map(({ file, kind, bytes }) => ({
+      label: kind,
+      ...fileValue(join(directory, file), bytes),
+    })),
+    {
+      label: 'manifest',
+      value: shown(join(directory, 'manifest.json')),
+      path: join(directory, 'manifest.json'),
+    },
+    { label: 'commit', value: manifest.commit },
+  ];
+}
+
+const fileValue = (path: string, bytes: number): Omit<ResultRow, 'label'> => ({
+  value: shown(path),
+  path,
+  bytes,
+});

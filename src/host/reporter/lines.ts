@@ -1,0 +1,74 @@
+import { relative } from 'node:path';
+import type { Event, ResultRow } from '../events.ts';
+import type { Style } from './style.ts';
+import { printable } from './style.ts';
+import { formatBytes, formatSeconds } from './units.ts';
+
+/** Columns of a finished stage: the name is padded to the first, name and detail together to the second. */
+const nameWidth = 12;
+const detailWidth = 48;
+
+/** `✓ packages    82 packages, 58 MiB        1.3 s` */
+export function stageLine(
+  event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>,
+  style: Style,
+): string {
+  const sign =
+    event.type === 'stage-failed'
+      ? style.red(style.failed)
+      : event.reused
+        ? style.dim(style.reused)
+        : style.green(style.done);
+  return `${sign} ${stageText(event)}`;
+}
+
+/** The same without the sign. */
+export function stageText(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {
+  return `${printable(event.stage).padEnd(nameWidth)}${outcome(event).padEnd(detailWidth)}${formatSeconds(event.seconds).padStart(8)}`;
+}
+
+function outcome(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {
+  if (event.type === 'stage-failed') return 'failed';
+  const detail = printable(event.detail);
+  if (!event.reused) return detail;
+  return detail === '' ? 'unchanged' : `${detail}, unchanged`;
+}
+
+export const stageName = (name: string): string => printable(name).padEnd(nameWidth);
+
+/** The end of a command: its title, what was made in aligned columns, and the commands to try next. */
+export function resultLines(event: Extract<Event, { type: 'result' }>, style: Style): string[] {
+  const next = event.next.map((command) => `  ${command}`);
+  return [
+    style.bold(event.title),
+    ...alignRows(event.rows.map(resultCells)),
+    ...(next.length === 0 ? [] : ['', 'Next:', ...next]),
+  ];
+}
+
+/** Label, value, size, path: the path last, because it is the longest. */
+function resultCells(row: ResultRow): [string, string, string, string] {
+  const path = row.path === undefined ? '' : shortPath(row.path);
+  const value = row.value === row.path ? '' : row.value;
+  return [row.label, value, row.bytes === undefined ? '' : formatBytes(row.bytes), path].map(printable) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+}
+
+function alignRows(rows: readonly (readonly [string, string, string, string])[]): string[] {
+  const widths = [0, 1, 2].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)));
+  return rows.map(([label, value, size, path]) => {
+    const cells = [label.padEnd(widths[0]!), value.padEnd(widths[1]!), size.padStart(widths[2]!), path];
+    const used = cells.filter((_, column) => column === 3 || widths[column]! > 0);
+    return `  ${used.join('  ')}`.trimEnd();
+  });
+}
+
+/** Relative to the current directory where it lies below that. */
+function shortPath(path: string): string {
+  const below = relative(process.cwd(), path);
+  return below === '' || below.startsWith('..') ? path : below;
+}

@@ -1,0 +1,20 @@
+import type { PackageOptions } from './packages/backend.ts';
+import type { Request } from './model.ts';
+
+/** All that decides one build, with every default filled in. */
+export interface BuildOptions {
+  request: Request;
+  packages: PackageOptions;
+  /** Partition table of a disk image, absolute. */
+  layout: string;
+  /** Public key files, absolute. */
+  sshKeys: readonly string[];
+  /** Where a running system looks for updates; empty: what the layers say. */
+  updateUrl: string;
+  /** How many releases of a ref stay in the output directory; at least 1. */
+  keep: number;
+  /** Templates also as a plain root filesystem without OSTree, for hosts that forbid mounts. */
+  flat: boolean;
+  /** Seconds since 1970 that stand for "now" (SOURCE_DATE_EPOCH); undefined: the newest package's build date. */
+  epoch: number | undefined;
+}

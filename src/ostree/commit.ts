@@ -1,0 +1,60 @@
+import type { Host } from '../host/host.ts';
+import type { Commit, Tree } from '../model.ts';
+import { ostree, readCommit, resolveRef } from './repository.ts';
+import type { SigningKey } from './signing.ts';
+
+/** The commit at the head of a ref, or undefined where the ref does not exist yet. */
+export async function readHead(host: Host, ref: string): Promise<Commit | undefined> {
+  const id = await resolveRef(host, ref);
+  return id === undefined ? undefined : readCommit(host, ref, id);
+}
+
+/**
+ * Commits a tree with `head` as parent, signed; returns `head` itself where the content is the same. The ref is not
+ * moved: that happens with the release (`moveRef`), so that a build which fails later leaves no trace.
+ */
+export async function commitTree(
+  host: Host,
+  { tree, head, key }: { tree: Tree; head: Commit | undefined; key: SigningKey },
+): Promise<Commit> {
+  const { ref, digest } = tree.recipe;
+  // ostree refuses to upgrade to a commit that is older than the running one.
+  const timestamp = head === undefined ? tree.epoch : Math.max(tree.epoch, head.timestamp + 1);
+  const version = nextVersion(tree.epoch, head?.version);
+  const id = await ostree(
+    host,
+    [
+      'commit',
+      '--orphan',
+      `--bind-ref=${ref}`,
+      ...(head === undefined ? [] : [`--parent=${head.id}`, '--skip-if-unchanged']),
+      `--timestamp=@${timestamp}`,
+      `--subject=${ref} ${version}`,
+      `--add-metadata-string=version=${version}`,
+      `--add-metadata-string=treeline.recipe=${digest}`,
+      `--add-metadata-string=treeline.lock=${tree.lock.digest}`,
+      `--gpg-sign=${key.fingerprint}`,
+      `--gpg-homedir=${key.home}`,
+      '--link-checkout-speedup',
+      `--tree=dir=${tree.directory}`,
+    ],
+    { doing: `commit ${ref}` },
+  );
+  if (head !== undefined && id === head.id) return head;
+  return { ref, id, parent: head?.id, version, timestamp };
+}
+
+/** Makes `commit` the head of its ref. */
+export async function moveRef(host: Host, commit: Commit): Promise<void> {
+  await ostree(host, ['refs', '--force', `--create=${commit.ref}`, commit.id]);
+}
+
+/** `<date of the newest package, UTC>.<n>`, n counting the commits of that date. */
+export function nextVersion(epoch: number, previous: string | undefined): string {
+  const date = new Date(epoch * 1000).toISOString().slice(0, 10).replaceAll('-', '');
+  const [previousDate, previousNumber] = (previous ?? '').split('.');
+  // A tree whose newest package went away must not look older than the one before it.
+  if (previousDate !== undefined && previousDate >= date)
+    return `${previousDate}.${Number(previousNumber) + 1}`;
+  return `${date}.0`;
+}

@@ -1,0 +1,70 @@
+import type { Host } from '../host/host.ts';
+import { ostree, resolveRef } from './repository.ts';
+
+/**
+ * Unpacked packages live in the repository as one commit each, so that a tree is merged from them by hard links and a
+ * changed package costs one package. `cache/` refs are the workspace's own and are never published.
+ */
+export const packageRef = (sha256: string): string => `cache/package/${sha256}`;
+export const mergedRef = (key: string): string => `cache/merged/${key}`;
+
+/** The directories that a usr-merged tree keeps under /usr; ostree's filter takes a POSIX-like regular expression. */
+const usrMerge = String.raw`^(\./)?(bin|sbin|lib|lib32|lib64|libx32)(/|$),usr/\2\3`;
+
+/** Imports a .deb's files as a commit of its own. Owners, modes and links are the archive's; times are dropped. */
+export async function importDeb(
+  host: Host,
+  deb: { path: string; sha256: string; name: string },
+): Promise<void> {
+  await host.run({
+    program: 'dpkg-deb',
+    args: ['--fsys-tarfile', deb.path],
+    pipeTo: [
+      {
+        program: 'ostree',
+        args: [
+          `--repo=${host.workspace.repository}`,
+          'commit',
+          `--branch=${packageRef(deb.sha256)}`,
+          '--timestamp=@0',
+          '--subject=',
+          '--tree=tar=-',
+          '--tar-autocreate-parents',
+          `--tar-pathname-filter=${usrMerge}`,
+        ],
+      },
+    ],
+    doing: `unpack ${deb.name}`,
+  });
+}
+
+/** One commit that holds the files of several; where two have the same path, the later one's counts. */
+export async function mergeCommits(host: Host, refs: readonly string[], into: string): Promise<void> {
+  await ostree(host, [
+    'commit',
+    `--branch=${into}`,
+    '--timestamp=@0',
+    '--subject=',
+    ...refs.map((ref) => `--tree=ref=${ref}`),
+  ]);
+}
+
+/** Refs of `refs` that the repository lacks. */
+export async function missingRefs(host: Host, prefix: string, refs: readonly string[]): Promise<string[]> {
+  const present = new Set((await ostree(host, ['refs', '--list', prefix])).split('\n'));
+  return refs.filter((ref) => !present.has(ref));
+}
+
+/**
+ * Checks a commit out into `directory`, which must not exist. `writable`: a copy; otherwise hard links into the
+ * repository, whose files must be replaced, never written into.
+ */
+export async function checkout(
+  host: Host,
+  { ref, directory, writable }: { ref: string; directory: string; writable: boolean },
+): Promise<void> {
+  await ostree(host, ['checkout', writable ? '--force-copy' : '--require-hardlinks', ref, directory]);
+}
+
+export const hasRef = async (host: Host, ref: string): Promise<boolean> =>
+  (await resolveRef(host, ref)) !== undefined;

@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import { TreelineError } from '../../host/errors.ts';
+import { listNames, readTextIfExists, sha256, writeFile, writeFileAtomically } from '../../host/files.ts';
+import type { Host } from '../../host/host.ts';
+import type { Lock, LockedPackage, Recipe } from '../../model.ts';
+import type { PackageOptions } from '../backend.ts';
+import { makeLock } from '../lock.ts';
+import type { Apt } from './apt.ts';
+import { openApt } from './apt.ts';
+
+/** Package lists younger than this (seconds) are used as they are, unless a refresh is asked for. */
+const listsStayFresh = 3600;
+
+/** Recipe → Lock with apt's own resolver. The answer is kept, keyed by the question and the package lists' state. */
+export async function resolveDebs(host: Host, recipe: Recipe, options: PackageOptions): Promise<Lock> {
+  const mirrors = options.mirrors.length > 0 ? options.mirrors : recipe.settings.mirrors;
+  const apt = await openApt(host, recipe, mirrors);
+  await refreshLists(apt, recipe, options);
+  const question = JSON.stringify([
+    recipe.distribution,
+    recipe.packages.map((entry) => entry.name),
+    recipe.provided.map((entry) => entry.name),
+    await listsState(apt),
+  ]);
+  const answer = join(apt.directory, 'locks', `${sha256(question)}.json`);
+  const known = await readTextIfExists(answer);
+  if (known !== undefined) return makeLock(recipe.distribution, JSON.parse(known) as LockedPackage[]);
+  const packages = await simulate(apt, recipe);
+  await writeFileAtomically(answer, JSON.stringify(packages));
+  return makeLock(recipe.distribution, packages);
+}
+
+async function refreshLists(apt: Apt, recipe: Recipe, { offline, refresh }: PackageOptions): Promise<void> {
+  const stamp = join(apt.directory, 'refreshed');
+  const refreshedAt = Number(await readTextIfExists(stamp));
+  const age = Date.now() / 1000 - refreshedAt;
+  if (offline) {
+    if (refreshedAt > 0) return;
+    throw new TreelineError(
+      'network',
+      `Cannot build ${recipe.ref} offline: this workspace has no package lists yet`,
+      {
+        hint: 'Build once without --offline; after that, --offline works from the cache.',
+      },
+    );
+  }
+  if (!refresh && age >= 0 && age < listsStayFresh) return;
+  try {
+    await apt.run('apt-get', ['update', '--quiet=2']);
+  } catch (cause) {
+    if (!(cause instanceof TreelineError) || cause.code !== 'command') throw cause;
+    const from =
+      apt.sourceList === '' ? "this machine's apt sources" : await readTextIfExists(apt.sourceList);
+    throw new TreelineError(
+      'network',
+      `Cannot fetch the package lists of ${recipe.distribution.name} from ${from?.trim()}`,
+      {
+        hint: 'Check the network, name another mirror with --mirror URL, or build from what was fetched before with --offline.',
+        output: cause.output,
+        cause,
+      },
+    );
+  }
+  await writeFile(stamp, String(Math.floor(Date.now() / 1000)));
+}
+
+/** Changes whenever the archive published something new: names, sizes and times of the release files. */
+async function listsState(apt: Apt): Promise<string[]> {
+  const lists = join(apt.directory, 'lists');
+  const releases = (await listNames(lists)).filter((name) => /Release$/.test(name));
+  return Promise.all(
+    releases.map(async (name) => `${name} ${sha256((await readTextIfExists(join(lists, name))) ?? '')}`),
+  );
+}
+
+async function simulate(apt: Apt, recipe: Recipe): Promise<LockedPackage[]> {
+  const wanted = recipe.packages.map((entry) => entry.name);
+  const answer = await apt.run('apt-get', ['install', '--print-uris', '--quiet=2', ...wanted], [0, 100]);
+  if (answer.exitCode !== 0) throw unresolvable(recipe, answer.stderr);
+  const chosen = parseUris(answer.stdout);
+  const details = await apt.run('apt-cache', [
+    'show',
+    ...chosen.map((entry) => `${entry.name}=${entry.version}`),
+  ]);
+  const records = parseRecords(details.stdout);
+  return chosen.map((entry) => {
+    const record = records.get(`${entry.name} ${entry.version}`);
+    if (record?.sha256 === undefined) {
+      throw new TreelineError(
+        'package',
+        `Cannot use ${entry.name} ${entry.version}: its index has no SHA-256`,
+        {
+          hint: 'Use a mirror whose Packages files carry SHA256 fields, as Debian’s do.',
+        },
+      );
+    }
+    return { ...entry, sha256: record.sha256 };
+  });
+}
+
+/** Lines of `apt-get --print-uris`: 'URI' file-name size [hash]. */
+export function parseUris(text: string): Omit<LockedPackage, 'sha256'>[] {
+  return text.split('\n').flatMap((line) => {
+    const match = /^'([^']+)' (\S+)_(\S+)_(\S+)\.deb (\d+)/.exec(line);
+    if (!match) return [];
+    const [, source, name, version, architecture, size] = match;
+    return [
+      {
+        name: name!,
+        version: decodeURIComponent(version!),
+        architecture: architecture!,
+        source: source!,
+        size: Number(size),
+      },
+    ];
+  });
+}
+
+function parseRecords(text: string): Map<string, { sha256: string | undefined }> {
+  const records = text.split(/\n\n+/).map((paragraph) => {
+    const field = (name: string): string | undefined =>
+      new RegExp(`^${name}: (.*)$`, 'm').exec(paragraph)?.[1];
+    return [`${field('Package')} ${field('Version')}`, { sha256: field('SHA256') }] as const;
+  });
+  return new Map(records);
+}
+
+function unresolvable(recipe: Recipe, stderr: string): TreelineError {
+  const missing = [
+    ...stderr.matchAll(/Unable to locate package (\S+)|Package '([^']+)' has no installation candidate/g),
+  ];
+  const names = [...new Set(missing.map((match) => (match[1] ?? match[2])!))];
+  if (names.length === 0) {
+    return new TreelineError(
+      'package',
+      `Cannot install the packages of ${recipe.ref}: they do not fit together`,
+      {
+        hint: 'npm run explain shows which layer asks for which package.',
+        output: stderr.trim(),
+      },
+    );
+  }
+  const blame = names.map((name) => {
+    const origin = recipe.packages.find((entry) => entry.name === name)?.origin;
+    return origin
+      ? `${name} (asked for by ${origin.file}${origin.line === undefined ? '' : `:${origin.line}`})`
+      : name;
+  });
+  const { name, release } = recipe.distribution;
+  return new TreelineError(
+    'package',
+    `Cannot install ${blame.join(', ')}: ${name} ${release} has no such package`,
+    {
+      hint: 'Correct the name, or remove the line. New packages appear after --refresh.',
+    },
+  );
+}

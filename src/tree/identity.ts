@@ -1,0 +1,44 @@
+import type { Lock, Recipe } from '../model.ts';
+import { putCopy, putFile, putLink } from './write.ts';
+
+/**
+ * What a running system knows of itself: os-release(5), its name, its ref, its packages, and the key that signs its updates.
+ * `trustedKeys`: a binary OpenPGP keyring, absolute.
+ */
+export async function writeIdentity(
+  root: string,
+  { recipe, lock, trustedKeys }: { recipe: Recipe; lock: Lock; trustedKeys: string },
+): Promise<void> {
+  const { settings, ref, request } = recipe;
+  await putFile(root, 'usr/lib/os-release', osRelease(recipe));
+  await putLink(root, 'etc/os-release', '../usr/lib/os-release');
+  await putFile(root, 'etc/hostname', `${settings.hostname}\n`);
+  const image = {
+    TREELINE_REF: ref,
+    TREELINE_TARGET: request.target,
+    TREELINE_UPDATE_URL: settings.update.url,
+  };
+  const assignments = Object.entries(image).map(
+    ([name, value]) => `${name}='${value.replaceAll("'", String.raw`'\''`)}'\n`,
+  );
+  await putFile(root, 'usr/lib/treeline/image.conf', assignments.join(''));
+  const packages = lock.packages.map((entry) => `${entry.name} ${entry.version} ${entry.architecture}\n`);
+  await putFile(root, 'usr/share/treeline/packages', packages.join(''));
+  await putCopy(root, 'usr/share/treeline/trusted.gpg', trustedKeys);
+}
+
+function osRelease({ distribution, request }: Recipe): string {
+  const { id, name, release, codename } = distribution;
+  const fields = {
+    NAME: name,
+    ID: id,
+    VERSION_ID: release,
+    VERSION_CODENAME: codename,
+    PRETTY_NAME: `${name} ${release} (Treeline ${request.target})`,
+    VARIANT_ID: request.target,
+  };
+  return Object.entries(fields)
+    .filter(([, value]) => value !== '')
+    .map(([key, value]) => `${key}="${value}"\n`)
+    .join('');
+}

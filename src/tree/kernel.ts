@@ -1,0 +1,118 @@
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import picomatch from 'picomatch';
+import { TreelineError } from '../host/errors.ts';
+import { listTree } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import type { Recipe } from '../model.ts';
+import { existsInTree, putDirectory, putFile, readInTree, removePath } from './write.ts';
+
+/**
+ * Puts the kernel where OSTree expects it (usr/lib/modules/<version>/vmlinuz) and drops the modules that the recipe
+ * does not keep. Returns the kernel's version, or undefined for targets that bring their own kernel.
+ */
+export async function placeKernel(host: Host, root: string, recipe: Recipe): Promise<string | undefined> {
+  if (!recipe.settings.kernel.enabled) {
+    // A deployment cannot be without a kernel; containers get an empty one, which nothing boots.
+    await putFile(root, 'usr/lib/modules/none/vmlinuz', '');
+    return undefined;
+  }
+  const version = await findKernel(root, recipe);
+  const image = join(
+    root,
+    'boot',
+    (await readdir(join(root, 'boot'))).find((name) => /^vmlinu[xz]-/.test(name)) ?? '',
+  );
+  await rename(image, join(root, 'usr/lib/modules', version, 'vmlinuz'));
+  await removePath(root, 'boot');
+  await putDirectory(root, 'boot');
+  await keepModules(host, root, { version, globs: recipe.settings.kernel.modules });
+  return version;
+}
+
+async function findKernel(root: string, recipe: Recipe): Promise<string> {
+  const versions = await readdir(join(root, 'usr/lib/modules')).catch(() => []);
+  const images = (await readdir(join(root, 'boot'))).filter((name) => /^vmlinu[xz]-/.test(name));
+  if (versions.length !== 1 || images.length !== 1) {
+    const found = `${images.length} kernels in /boot, modules for ${versions.length === 0 ? 'none' : versions.join(', ')}`;
+    throw new TreelineError(
+      'recipe',
+      `Cannot build ${recipe.ref}: it must have exactly one kernel, but has ${found}`,
+      {
+        hint: 'Add one kernel package to a packages.list (target/vm has the default), or set kernel.enabled: false.',
+      },
+    );
+  }
+  return versions[0]!;
+}
+
+/** Keeps modules that a glob matches, and what they depend on. Globs are relative to `kernel/`; none: all stay. */
+async function keepModules(
+  host: Host,
+  root: string,
+  { version, globs }: { version: string; globs: readonly string[] },
+): Promise<void> {
+  await runDepmod(host, root, version);
+  if (globs.length === 0) return;
+  const directory = `usr/lib/modules/${version}`;
+  const dependencies = parseModulesDep(await readInTree(root, `${directory}/modules.dep`));
+  const matches = picomatch(globs.map((glob) => `kernel/${glob}`));
+  const kept = withDependencies(
+    [...dependencies.keys()].filter((path) => matches(path)),
+    dependencies,
+  );
+  for (const path of dependencies.keys()) if (!kept.has(path)) await removePath(root, `${directory}/${path}`);
+  await removeEmptyDirectories(root, `${directory}/kernel`);
+  await runDepmod(host, root, version);
+}
+
+/** depmod(8) writes its indexes anew, so nothing of the repository is written through a link. */
+export async function runDepmod(host: Host, root: string, version: string): Promise<void> {
+  await host.run({
+    program: 'depmod',
+    args: ['--basedir', root, version],
+    doing: 'index the kernel modules',
+  });
+}
+
+/** modules.dep: `path: path…`, paths relative to the modules' directory. */
+export function parseModulesDep(text: string): Map<string, string[]> {
+  const lines = text.split('\n').filter((line) => line.includes(':'));
+  return new Map(
+    lines.map((line) => {
+      const [path, rest] = line.split(':');
+      return [
+        path!,
+        (rest ?? '')
+          .trim()
+          .split(/\s+/)
+          .filter((word) => word !== ''),
+      ];
+    }),
+  );
+}
+
+/** The modules and, as modules.dep lists them already closed, all that they need. */
+export function withDependencies(
+  paths: readonly string[],
+  dependencies: ReadonlyMap<string, readonly string[]>,
+): Set<string> {
+  return new Set(paths.flatMap((path) => [path, ...(dependencies.get(path) ?? [])]));
+}
+
+/** A module's name as the kernel knows it: no directory, no ending, dashes as underscores. */
+export const moduleName = (path: string): string =>
+  path
+    .split('/')
+    .at(-1)!
+    .replace(/\.ko(\.\w+)?$/, '')
+    .replaceAll('-', '_');
+
+async function removeEmptyDirectories(root: string, below: string): Promise<void> {
+  const entries = await listTree(join(root, below));
+  const files = entries.filter((entry) => entry.kind !== 'directory').map((entry) => entry.path);
+  for (const { path, kind } of entries.toReversed()) {
+    if (kind !== 'directory' || files.some((file) => file.startsWith(`${path}/`))) continue;
+    if (await existsInTree(root, `${below}/${path}`)) await removePath(root, `${below}/${path}`);
+  }
+}

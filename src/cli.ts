@@ -40,6 +40,8 @@ const keptLogs = 20;
  * 0 done, 1 failed, 2 wrong usage, 130 stopped by the user.
  */
 export async function main(argv: readonly string[], home: string): Promise<number> {
+  // Whoever reads our output may stop reading (| head); that ends the output, not the work.
+  process.stdout.on('error', () => {});
   const json = argv.includes('--json');
   let logPath: string | undefined;
   try {
@@ -104,9 +106,9 @@ async function runBuild(host: Host, sources: Sources): Promise<number> {
 async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
   const requests = await readUpdateOptions(sources);
   await holdingWorkspace(host, requests, async () => {
-    const { releases, deltas } = await buildUpdate(host, requests);
-    if (deltas.length > 0) await recordAll(host, requests, releases);
-    host.emit(presentUpdate(releases, deltas, updatesDirectory(host.workspace)));
+    const update = await buildUpdate(host, requests);
+    if (update.changed) await recordAll(host, requests, update.releases);
+    host.emit(presentUpdate(update, updatesDirectory(host.workspace)));
   });
   return 0;
 }

@@ -32,8 +32,10 @@ export async function build(host: Host, requests: readonly BuildOptions[]): Prom
 export interface Update {
   /** Of every image, new or as it was. */
   releases: readonly Release[];
-  /** The new ones; empty where nothing changed. */
+  /** The new ones. */
   deltas: readonly Delta[];
+  /** False where all was published already: then nothing was written. */
+  changed: boolean;
 }
 
 /**
@@ -53,17 +55,22 @@ export async function buildUpdate(host: Host, requests: readonly BuildOptions[])
       planDeltas(commit, { offered: index.refs[ref]?.commit, existing: index.deltas }),
     );
     if (planned.length === 0 && (await Promise.all(images.map(isReleased))).every(Boolean)) {
-      return { releases: await releaseAll(images), deltas: [] };
+      return { releases: await releaseAll(images), deltas: [], changed: false };
     }
-    const deltas = await makeDeltas(host, planned);
-    await proveDeltas(host, deltas);
+    const deltas = planned.length === 0 ? [] : await makeProvenDeltas(host, planned);
     const releases = await releaseAll(images);
     const commits = images.map((image) => image.commit);
     for (const commit of commits) await moveRef(host, commit);
     if (deltas.length > 0)
       await publishIndex(host, { index: nextIndex(index, commits, deltas), deltas, key });
-    return { releases, deltas };
+    return { releases, deltas, changed: true };
   });
+}
+
+async function makeProvenDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<Delta[]> {
+  const deltas = await makeDeltas(host, planned);
+  await proveDeltas(host, deltas);
+  return deltas;
 }
 
 function makeDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<Delta[]> {

@@ -1,6 +1,7 @@
 import { join, relative } from 'node:path';
 import type { Event, ResultRow } from '../host/events.ts';
-import type { Delta, Release } from '../model.ts';
+import type { Release } from '../model.ts';
+import type { Update } from '../pipeline.ts';
 
 /** Paths as the user would type them from here. */
 const shown = (path: string): string => {
@@ -24,26 +25,23 @@ export function presentReleases(releases: readonly Release[]): Event {
 }
 
 /** What build-update made; it is told apart from "nothing changed" by the title. */
-export function presentUpdate(
-  releases: readonly Release[],
-  deltas: readonly Delta[],
-  updates: string,
-): Event {
-  if (deltas.length === 0) {
+export function presentUpdate({ releases, deltas, changed }: Update, updates: string): Event {
+  if (changed && deltas.length === 0) return presentReleases(releases);
+  if (!changed) {
     const versions = releases.map(({ manifest }) => `${manifest.ref} is at ${manifest.version}`);
     return { type: 'result', title: `Nothing changed: ${versions.join(', ')}`, rows: [], next: [] };
   }
-  const changed = releases.filter(({ manifest }) => deltas.some((delta) => delta.to === manifest.commit));
+  const updated = releases.filter(({ manifest }) => deltas.some((delta) => delta.to === manifest.commit));
   return {
     type: 'result',
-    title: changed.map(({ manifest }) => `${manifest.ref} ${manifest.version}`).join(', '),
+    title: updated.map(({ manifest }) => `${manifest.ref} ${manifest.version}`).join(', '),
     rows: [
       ...deltas.map((delta) => ({
         label: `delta ${delta.from === undefined ? 'from nothing' : `from ${delta.from.slice(0, 12)}`}`,
         ...fileValue(join(updates, delta.path.split('/').at(-1)!), delta.bytes),
       })),
       { label: 'index', value: shown(join(updates, 'index.json')), path: join(updates, 'index.json') },
-      ...changed.flatMap(releaseRows),
+      ...updated.flatMap(releaseRows),
     ],
     next: [
       'npm run serve',

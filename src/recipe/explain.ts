@@ -31,7 +31,7 @@ export function explainRecipe(recipe: Recipe): string {
     section('Files', fileRows(recipe)),
     section('Hooks, in the order they run', hookRows(recipe)),
   ];
-  return `${sections.filter((text) => text !== '').join('\n\n')}\n`;
+  return sections.filter((text) => text !== '').join('\n\n');
 }
 
 /** The same for programs: plain data, to be printed as JSON. */

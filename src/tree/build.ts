@@ -8,7 +8,7 @@ import { runHooks } from './hooks.ts';
 import { writeIdentity } from './identity.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { placeKernel } from './kernel.ts';
-import { applyOverlay } from './overlay.ts';
+import { applyOverlay, applyPermissions } from './overlay.ts';
 import { layOutPackages } from './packages.ts';
 import { enableServices } from './services.ts';
 import { shapeForOstree } from './shape.ts';
@@ -41,6 +41,7 @@ export async function buildTree(
   await runHooks(host, root, recipe, 'install');
   await enableServices(root, recipe);
   await runHooks(host, root, recipe, 'post-install');
+  await applyPermissions(root, recipe);
   const kernel = await placeKernel(host, root, recipe);
   if (kernel !== undefined) {
     await makeInitramfs(host, { root, recipe, version: kernel, epoch, scratch: join(scratch, 'initramfs') });

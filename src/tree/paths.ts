@@ -4,10 +4,10 @@ import { TreelineError } from '../host/errors.ts';
 
 /**
  * Where `path` (relative to the tree) really lies, symlinks in its parents followed as the running system would
- * follow them: an absolute link starts at the tree's root, and nothing leads out of it. The last component is not
- * followed. Throws 'recipe' on a loop.
+ * follow them: an absolute link starts at the tree's root, and nothing leads out of it. The last component is followed
+ * only with `last: 'follow'`. Throws 'recipe' on a loop.
  */
-export async function resolveInTree(root: string, path: string): Promise<string> {
+export async function resolveInTree(root: string, path: string, last: 'keep' | 'follow' = 'keep'): Promise<string> {
   const pending = path.split('/').filter((part) => part !== '' && part !== '.');
   const resolved: string[] = [];
   for (let links = 0; pending.length > 0;) {
@@ -17,7 +17,8 @@ export async function resolveInTree(root: string, path: string): Promise<string>
       continue;
     }
     const here = [...resolved, part].join('/');
-    const link = pending.length === 0 ? undefined : await linkText(join(root, here));
+    const isLast = pending.length === 0;
+    const link = isLast && last === 'keep' ? undefined : await linkText(join(root, here));
     if (link === undefined) {
       resolved.push(part);
       continue;

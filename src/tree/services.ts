@@ -8,7 +8,7 @@ import { putDirectory, putLink } from './write.ts';
 
 /** Adds services to OpenRC's runlevels as rc-update(8) does. Throws 'recipe' for one that the tree does not have. */
 export async function enableServices(root: string, recipe: Recipe): Promise<void> {
-  const present = await readdir(await resolveInTree(root, 'etc/init.d/.')).catch((): string[] => []);
+  const present = await readdir(await resolveInTree(root, 'etc/init.d', 'follow')).catch((): string[] => []);
   for (const runlevel of runlevels) {
     await putDirectory(root, `etc/runlevels/${runlevel}`);
     for (const service of recipe.settings.services[runlevel]) {

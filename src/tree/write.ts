@@ -1,4 +1,4 @@
-import { chmod, copyFile, lchown, lstat, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lchown, lstat, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { resolveInTree } from './paths.ts';
 
@@ -47,16 +47,34 @@ export async function putLink(
   await lchown(place, uid, gid);
 }
 
-/** Makes a directory, or gives an existing one this mode and owner. */
+/** Makes a directory with this mode and owner; one that is there already stays as it is. */
 export async function putDirectory(
   root: string,
   path: string,
   { mode = 0o755, uid = 0, gid = 0 }: Ownership & { mode?: number } = {},
 ): Promise<void> {
-  const place = await resolveInTree(root, path);
-  await mkdir(place, { recursive: true });
+  const place = await resolveInTree(root, path, 'follow');
+  const made = await mkdir(place, { recursive: true });
+  if (made === undefined) return;
   await lchown(place, uid, gid);
   await chmod(place, mode);
+}
+
+/** Gives what is at `path` a mode and an owner; what is undefined stays. A file is copied first: it may be a hard link. */
+export async function setPermissions(
+  root: string,
+  path: string,
+  { mode, uid, gid }: { mode?: number | undefined; uid?: number | undefined; gid?: number | undefined },
+): Promise<void> {
+  const place = await resolveInTree(root, path);
+  const stat = await lstat(place);
+  if (stat.isFile()) {
+    const copy = `${place}.treeline-copy`;
+    await copyFile(place, copy);
+    await rename(copy, place);
+  }
+  await lchown(place, uid ?? stat.uid, gid ?? stat.gid);
+  if (!stat.isSymbolicLink()) await chmod(place, mode ?? stat.mode & 0o7777);
 }
 
 /** Removes a file, link or directory; nothing happens where there is none. */

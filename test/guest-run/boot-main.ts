@@ -20,6 +20,6 @@ const host = createHost({
 try {
   process.exitCode = await bootImage(host, JSON.parse(options) as BootOptions);
 } catch (error) {
-  process.stderr.write(formatError(error));
+  process.stderr.write(`${formatError(error)}\n`);
   process.exitCode = 70;
 }

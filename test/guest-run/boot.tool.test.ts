@@ -1,4 +1,5 @@
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -102,10 +103,10 @@ describe('bootImage', () => {
       reject: false,
       timeout: 60_000,
     });
-    child.stdout.on('data', (text: Buffer) => {
-      if (text.includes(greeting.trim())) child.stdin.write('\u0001x');
-      if (text.includes('ended:')) child.stdin.end();
-    });
+    await said(child.stdout, greeting.trim());
+    child.stdin.write('\u0001x');
+    await said(child.stdout, 'ended:');
+    child.stdin.end();
     const { stdout } = await child;
     expect(stdout).toContain('ended: 0');
     const modes = stdout.match(/^.*\bicanon\b.*$/gm) ?? [];
@@ -121,15 +122,25 @@ describe('bootImage', () => {
         reject: false,
         timeout: 60_000,
       });
-      await new Promise<void>((resolve) => {
-        child.stdout.on('data', (text: Buffer) => text.includes('boot sector') && resolve());
-      });
+      await said(child.stdout, 'boot sector');
       child.kill(signal);
       await child;
       await expect.poll(() => processesWith(waiting), { timeout: 10_000 }).toBe('');
     }
   });
 });
+
+/** Waits until a program has written `text`. */
+function said(stream: Readable, text: string): Promise<void> {
+  let all = '';
+  return new Promise((resolve, reject) => {
+    stream.on('data', (part: Buffer) => {
+      all += part.toString();
+      if (all.includes(text)) resolve();
+    });
+    stream.once('end', () => reject(new Error(`it did not say "${text}": ${all}`)));
+  });
+}
 
 /** Ids of the QEMUs that have this in their arguments. */
 async function processesWith(text: string): Promise<string> {

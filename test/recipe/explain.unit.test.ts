@@ -32,7 +32,7 @@ const readAll = () => {
 
 test('shows every value with the layer, file and line that it came from', async () => {
   const { recipe, overlay, overlays } = await readAll();
-  const text = explainRecipe(recipe)
+  const text = `${explainRecipe(recipe)}\n`
     .replaceAll(overlay, '/OWN')
     .replaceAll(overlays, '/OVERLAYS')
     .replaceAll(recipe.digest, 'DIGEST')

@@ -2,13 +2,13 @@ import type { ErrorCode } from '../errors.ts';
 import { TreelineError } from '../errors.ts';
 
 /**
- * An error for people, ending in a newline: what went wrong, what the failed program printed, what mends it, and
+ * An error for people, without a newline at the end: what went wrong, what the failed program printed, what mends it, and
  * where the whole log is. The stack is shown only for what is no TreelineError, because that is a bug.
  */
 export function formatError(error: unknown, logPath?: string): string {
   const lines = error instanceof TreelineError ? describeError(error) : describeBug(error);
   if (logPath !== undefined) lines.push(`log: ${logPath}`);
-  return `${lines.join('\n')}\n`;
+  return lines.join('\n');
 }
 
 function describeError({ message, output, hint }: TreelineError): string[] {
@@ -37,10 +37,10 @@ export interface ErrorRecord {
   log?: string;
 }
 
-/** An error as one line of JSON (an ErrorRecord), ending in a newline. */
+/** An error as one line of JSON (an ErrorRecord), without a newline at the end. */
 export function errorAsJson(error: unknown, logPath?: string): string {
   const log = logPath === undefined ? {} : { log: logPath };
-  return `${JSON.stringify({ time: new Date().toISOString(), ...errorRecord(error), ...log })}\n`;
+  return JSON.stringify({ time: new Date().toISOString(), ...errorRecord(error), ...log });
 }
 
 function errorRecord(error: unknown): ErrorRecord {

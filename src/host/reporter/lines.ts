@@ -46,8 +46,10 @@ export function resultLines(event: Extract<Event, { type: 'result' }>, style: St
   ];
 }
 
+type ResultCells = [label: string, value: string, size: string, path: string];
+
 /** Label, value, size, path: the path last, because it is the longest. */
-function resultCells(row: ResultRow): [string, string, string, string] {
+function resultCells(row: ResultRow): ResultCells {
   const path = row.path === undefined ? '' : shortPath(row.path);
   const value = row.value === row.path ? '' : row.value;
   return [row.label, value, row.bytes === undefined ? '' : formatBytes(row.bytes), path].map(printable) as [
@@ -58,11 +60,15 @@ function resultCells(row: ResultRow): [string, string, string, string] {
   ];
 }
 
-function alignRows(rows: readonly (readonly [string, string, string, string])[]): string[] {
-  const widths = [0, 1, 2].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)));
+/** A cell with nothing behind it may be of any length: it does not widen its column. */
+function alignRows(rows: readonly ResultCells[]): string[] {
+  const widths = [0, 1, 2].map((column) => {
+    const followed = rows.filter((cells) => cells.slice(column + 1).some((cell) => cell !== ''));
+    return Math.max(0, ...followed.map((cells) => cells[column]!.length));
+  });
   return rows.map(([label, value, size, path]) => {
     const cells = [label.padEnd(widths[0]!), value.padEnd(widths[1]!), size.padStart(widths[2]!), path];
-    const used = cells.filter((_, column) => column === 3 || widths[column]! > 0);
+    const used = cells.filter((cell, column) => column === 3 || widths[column]! > 0 || cell !== '');
     return `  ${used.join('  ')}`.trimEnd();
   });
 }

@@ -17,7 +17,7 @@ export function createPlainReporter(stream: OutputStream): Reporter {
   const timed = (text: string): void => line(`${timeOfDay(new Date())}  ${text}`.trimEnd());
   const reminder = setInterval(() => {
     const now = performance.now();
-    for (const stage of running.list) {
+    for (const stage of running.list.filter(({ started }) => now - started >= reminderInterval / 2)) {
       const age = describeAge(stage, now);
       timed(
         `${stageName(stage.name)}${[describeProgress(stage, now), `running for ${age}`].filter(Boolean).join(', ')}`,

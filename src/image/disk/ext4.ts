@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { writeFile } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
 import { TreelineError } from '../../host/errors.ts';
 import type { Role } from './roles.ts';
@@ -26,12 +28,20 @@ const features = [
   'large_file', 'huge_file', 'dir_nlink', 'extra_isize', 'metadata_csum',
 ]; // prettier-ignore
 
+/** Says nothing, in place of the host's: a mke2fs without types complains on stderr. */
+const mke2fsConfig = ['ext4', 'small', 'big', 'huge'].reduce(
+  (text, type) => `${text}${type} = {\ninode_size = ${ext4Inode}\n}\n`,
+  '[fs_types]\n',
+);
+
 export interface Ext4Job {
   /** The image file, zero where the partition lies. */
   image: string;
   partition: PlannedPartition;
   /** Its content becomes the filesystem's; owners, modes, xattrs and hard links (of files) are kept. */
   directory: string;
+  /** A directory for unfinished work. */
+  scratch: string;
   /** Seconds since 1970. */
   epoch: number;
   /** Directories, as absolute paths in the filesystem, that get the immutable flag. */
@@ -46,7 +56,9 @@ export async function writeExt4(host: Host, job: Ext4Job): Promise<void> {
   const { image, partition, directory } = job;
   const { journalMebibytes, bytesPerInode, reservedPercent } = ext4Shape(partition.role);
   const epoch = Math.max(1, job.epoch);
-  const env = { E2FSPROGS_FAKE_TIME: String(epoch), MKE2FS_CONFIG: '/dev/null' };
+  const config = join(job.scratch, `mke2fs-${partition.role}.conf`);
+  await writeFile(config, mke2fsConfig);
+  const env = { E2FSPROGS_FAKE_TIME: String(epoch), MKE2FS_CONFIG: config };
   const target = `${image}?offset=${partition.start}`;
   const extended = {
     offset: partition.start,
@@ -67,7 +79,7 @@ export async function writeExt4(host: Host, job: Ext4Job): Promise<void> {
     ],
     env,
     doing: `make the ${partition.role} filesystem`,
-    hint: `If it is too small for its content, make ${partition.name} larger (${partition.line === 0 ? '' : `line ${partition.line} of `}the layout).`,
+    hint: `If it is too small for its content, make ${partition.name} larger (line ${partition.line} of the layout).`,
   });
   const inodes = usedInodes((await host.run({ program: 'dumpe2fs', args: [target] })).stdout);
   const found = await debug(host, {

@@ -2,6 +2,7 @@ import { sha256 } from '../../host/files.ts';
 import type { PartitionRecord } from '../../model.ts';
 import type { Layout, LayoutPartition } from './layout.ts';
 import type { Role } from './roles.ts';
+import { partitionOf } from './roles.ts';
 
 export { checkSpace } from './space.ts';
 
@@ -60,14 +61,6 @@ export function planDisk(layout: Layout, seed: string): DiskPlan {
     rootUuid: partitionOf(partitions, 'rootfs').uuid,
     bootUuid: partitionOf(partitions, 'boot').uuid,
   };
-}
-
-/** The partition of a role that every layout has. */
-export function partitionOf(
-  partitions: readonly PlannedPartition[],
-  role: 'boot' | 'rootfs',
-): PlannedPartition {
-  return partitions.find((partition) => partition.role === role)!;
 }
 
 /** A UUID of version 8 (RFC 9562): its bits are the beginning of a SHA-256. */

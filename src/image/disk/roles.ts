@@ -81,6 +81,11 @@ export function assignRoles(
   });
 }
 
+/** The partition of a role that every layout has. */
+export function partitionOf<P extends { role: Role }>(partitions: readonly P[], role: 'boot' | 'rootfs'): P {
+  return partitions.find((partition) => partition.role === role)!;
+}
+
 function rolesByPosition(count: number, known: readonly (Role | undefined)[]): Role[] | undefined {
   const wanted = (positions[count] ?? positions[3]!).filter((role) => !known.includes(role));
   if (wanted.length === count) return wanted;

@@ -1,9 +1,9 @@
 import { TreelineError } from '../../host/errors.ts';
 import { inMebibytes, mebibyte } from './bytes.ts';
 import { ext4Block, ext4Inode, ext4Shape } from './ext4.ts';
-import type { DiskPlan, PlannedPartition } from './plan.ts';
-import { partitionOf } from './plan.ts';
+import type { DiskPlan } from './plan.ts';
 import type { Role } from './roles.ts';
+import { partitionOf } from './roles.ts';
 
 /** What one deployment takes, in bytes as `du` counts them. */
 export interface SpaceNeeds {
@@ -34,8 +34,9 @@ export function checkSpace(plan: DiskPlan, needs: SpaceNeeds): void {
   if (tooSmall.length === 0) return;
   const reasons = tooSmall.map(
     ({ partition, content, what }) =>
-      `${place(plan, partition)} is too small: ${partition.name} has ${inMebibytes(partition.size)}, ` +
-      `of which files get ${inMebibytes(Math.max(0, usableBytes(partition.role, partition.size)))}; ${what} need ${inMebibytes(content)}`,
+      `${plan.layout.name}:${partition.line}: ${partition.name} is too small: ` +
+      `of its ${inMebibytes(partition.size)} files get ${inMebibytes(Math.max(0, usableBytes(partition.role, partition.size)))}; ` +
+      `${what} need ${inMebibytes(content)}`,
   );
   const sizes = tooSmall.map(
     ({ partition, content }) =>
@@ -45,9 +46,6 @@ export function checkSpace(plan: DiskPlan, needs: SpaceNeeds): void {
     hint: `Give it at least ${sizes.join(' and ')}.`,
   });
 }
-
-const place = (plan: DiskPlan, partition: PlannedPartition): string =>
-  `${plan.layout.name}:${partition.line}`;
 
 /** With a little for the boot entries, written anew beside the old ones, and GRUB's configuration. */
 const bootContent = ({ bootBytes }: SpaceNeeds): number => keptKernels * bootBytes + mebibyte / 4;

@@ -14,7 +14,16 @@ export async function writeSwap(
   await createSparseFile(file, partition.size);
   await host.run({
     program: 'mkswap',
-    args: ['--pagesize', String(pageBytes), '--uuid', partition.uuid, '--label', partition.label, file],
+    args: [
+      '--quiet',
+      '--pagesize',
+      String(pageBytes),
+      '--uuid',
+      partition.uuid,
+      '--label',
+      partition.label,
+      file,
+    ],
     doing: 'make the swap partition',
   });
   // mkswap writes nothing but the first page.

@@ -15,7 +15,7 @@ import { writeExt4 } from './ext4.ts';
 import { bootsByBios, installBiosGrub, makeGrub } from './grub.ts';
 import { layoutScript } from './layout-script.ts';
 import type { DiskPlan } from './plan.ts';
-import { partitionOf } from './plan.ts';
+import { partitionOf } from './roles.ts';
 import { writeSwap } from './swap.ts';
 
 export interface DiskJob {
@@ -38,7 +38,7 @@ export async function writeDisk(host: Host, job: DiskJob): Promise<PartitionReco
     await createSparseFile(job.output, job.plan.diskBytes);
     await writePartitionTable(host, job);
     await settleAll([
-      writeFilesystems(host, job),
+      writeFilesystems(host, job, scratch),
       writeBootLoaders(host, job, scratch),
       writeSwapPartition(host, job, scratch),
     ]);
@@ -65,7 +65,8 @@ async function writePartitionTable(host: Host, { plan, output }: DiskJob): Promi
 }
 
 /** Both at once: one program makes one filesystem, and machines have more than one processor. */
-async function writeFilesystems(host: Host, { plan, sysroot, output, epoch }: DiskJob): Promise<void> {
+async function writeFilesystems(host: Host, job: DiskJob, scratch: string): Promise<void> {
+  const { plan, sysroot, output: image, epoch } = job;
   const [bootPartition, rootPartition] = [
     partitionOf(plan.partitions, 'boot'),
     partitionOf(plan.partitions, 'rootfs'),
@@ -78,8 +79,8 @@ async function writeFilesystems(host: Host, { plan, sysroot, output, epoch }: Di
     await makeDirectory(boot);
     await changeMode(boot, 0o755);
     await settleAll([
-      writeExt4(host, { image: output, partition: bootPartition, directory: aside, epoch, immutable: [] }),
-      writeExt4(host, { image: output, partition: rootPartition, directory: sysroot, epoch, immutable }),
+      writeExt4(host, { image, partition: bootPartition, directory: aside, scratch, epoch, immutable: [] }),
+      writeExt4(host, { image, partition: rootPartition, directory: sysroot, scratch, epoch, immutable }),
     ]);
   } finally {
     await remove(boot);

@@ -1,0 +1,113 @@
+# shellcheck shell=dash disable=SC2034,SC2154 # the parts of treeline share their variables
+# Shared by treeline's commands.
+
+image_settings=/usr/lib/treeline/image.conf
+settings=/etc/treeline.conf
+stateroot=treeline
+repository=/sysroot/ostree/repo
+
+# fail MESSAGE [EXIT-CODE]
+fail() {
+	echo "treeline: $1" >&2
+	exit "${2:-1}"
+}
+
+say() {
+	echo "treeline: $1"
+}
+
+# Sets $ref and $update_url. The machine's own settings count more than the image's.
+read_settings() {
+	[ -r "$image_settings" ] || fail "there is no $image_settings: this is no Treeline image"
+	# shellcheck disable=SC1090
+	. "$image_settings"
+	# shellcheck disable=SC1090
+	[ ! -r "$settings" ] || . "$settings"
+	ref=$TREELINE_REF
+	update_url=${TREELINE_UPDATE_URL%/}
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || fail "only root may run this: log in as root, or use su"
+}
+
+need_ostree() {
+	[ -e /run/ostree-booted ] && [ -d "$repository" ] && return
+	fail 'this system does not run from OSTree (a flat template?), so it cannot change its version: replace it by a newer image'
+}
+
+# One line a deployment, the one that starts next first: INDEX COMMIT SERIAL RUNNING VERSION; RUNNING is yes or no.
+deployments() {
+	ostree admin status 2>/dev/null | awk -v stateroot="$stateroot" '
+		function put() { if (commit != "") print number++, commit, serial, running, version }
+		$0 ~ "^[* ] " stateroot " [0-9a-f]+\\.[0-9]+" {
+			put()
+			running = /^\*/ ? "yes" : "no"
+			split(substr($0, 3), words, " ")
+			split(words[2], deployment, ".")
+			commit = deployment[1]
+			serial = deployment[2]
+			version = "-"
+		}
+		$1 == "Version:" { version = $2 }
+		END { put() }
+	'
+}
+
+# pick_deployment first|running|other: its line. `other`: the first that neither runs nor starts next.
+pick_deployment() {
+	deployments | awk -v which="$1" '
+		(which == "first" && $1 == 0) || (which == "running" && $4 == "yes") || (which == "other" && $1 > 0 && $4 == "no") {
+			print
+			exit
+		}
+	'
+}
+
+# Commands below change the system, so they run where nobody else sees /sysroot and /boot writable.
+# enter_private_mounts COMMAND [ARGUMENT]…: goes on only inside; outside it becomes `treeline COMMAND ARGUMENT…` there.
+enter_private_mounts() {
+	if [ -z "$TREELINE_MOUNTS_ARE_PRIVATE" ]; then
+		unshare -m true 2>/dev/null ||
+			fail 'this system may not change its mounts (CAP_SYS_ADMIN is missing): its host must upgrade it, or allow that'
+		TREELINE_MOUNTS_ARE_PRIVATE=yes exec unshare -m "$0" "$@"
+	fi
+	make_writable /sysroot
+	make_writable /boot
+}
+
+# In a user namespace a remount must repeat the flags that the mount has.
+make_writable() {
+	[ ! -w "$1" ] || return 0
+	# shellcheck disable=SC2016 # awk's variables
+	flags=$(awk -v point="$1" '$5 == point { flags = $6 } END { sub(/^r[wo]/, "", flags); print flags }' /proc/self/mountinfo)
+	mount -o "remount,bind,rw$flags" "$1" 2>/dev/null
+	[ ! -w "$1" ] || return 0
+	# Not the mount alone is read-only, but its file system: give it back as it was.
+	mount -o "remount,rw" "$1" 2>/dev/null
+	[ -w "$1" ] || fail "cannot make $1 writable"
+	read_only_again="$read_only_again $1"
+}
+
+leave_private_mounts() {
+	sync
+	for point in $read_only_again; do mount -o remount,ro "$point"; done
+	read_only_again=
+}
+
+# take_lock: one treeline at a time. The lock's content is the process's id, and it counts only as long as that one lives.
+lock=/run/treeline.lock
+take_lock() {
+	if ! ln -s $$ "$lock" 2>/dev/null; then
+		owner=$(readlink "$lock")
+		if kill -0 "$owner" 2>/dev/null && grep -q treeline "/proc/$owner/cmdline"; then
+			fail "another treeline is changing this system (process $owner)"
+		fi
+		ln -sfn $$ "$lock"
+	fi
+	[ "$(readlink "$lock")" = $$ ] || fail 'another treeline is changing this system'
+}
+
+release_lock() {
+	[ "$(readlink "$lock")" != $$ ] || rm -f "$lock"
+}

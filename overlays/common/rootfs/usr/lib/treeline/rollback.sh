@@ -1,0 +1,47 @@
+# shellcheck shell=dash disable=SC2034,SC2154 # the parts of treeline share their variables
+# treeline rollback
+
+command_rollback() {
+	[ $# = 0 ] || fail "rollback does not know $*; see: treeline help" 2
+	need_root
+	read_settings
+	need_ostree
+	enter_private_mounts rollback
+	trap 'release_lock; leave_private_mounts' EXIT
+	take_lock
+
+	read -r _ _ _ first_runs first_version <<-END
+		$(pick_deployment first)
+	END
+	if [ "$first_runs" = no ]; then
+		drop_pending "$first_version"
+	else
+		return_to_previous
+	fi
+}
+
+# An upgrade that has not been started yet: the running version starts again.
+drop_pending() {
+	read -r _ commit _ _ version <<-END
+		$(pick_deployment running)
+	END
+	[ -n "$commit" ] || fail 'cannot tell what runs: see ostree admin status'
+	ostree admin undeploy 0 >/dev/null || fail "cannot drop version $1"
+	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit"
+	say "version $1, which had not been started, is dropped: version $version goes on"
+}
+
+# ostree 2022.7 cannot make an old deployment the default one. Deploying its commit again does: with today's /etc.
+return_to_previous() {
+	read -r _ commit _ _ version <<-END
+		$(pick_deployment other)
+	END
+	[ -n "$commit" ] || fail 'there is no previous version to return to'
+	before=$(ostree rev-parse --repo="$repository" "$stateroot:$ref" 2>/dev/null)
+	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot return to version $version"
+	if ! ostree admin deploy --os="$stateroot" "$stateroot:$ref" >/dev/null; then
+		[ -z "$before" ] || ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$before"
+		fail "cannot return to version $version: see the message above; nothing has changed"
+	fi
+	say "version $version starts at the next boot: reboot to return to it"
+}

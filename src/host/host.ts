@@ -75,7 +75,8 @@ export function createHost(options: {
 
 /** The same machine for one part of a larger job: its stages are shown as "<scope> <stage>", and timed apart. */
 export function withinScope(host: Host, scope: string): Host {
-  const rename = (event: Event): Event => ('stage' in event ? { ...event, stage: `${scope} ${event.stage}` } : event);
+  const rename = (event: Event): Event =>
+    'stage' in event ? { ...event, stage: `${scope} ${event.stage}` } : event;
   const { workspace, log, signal } = host;
   return createHost({ workspace, log, signal, listeners: [(event) => host.emit(rename(event))] });
 }

@@ -122,9 +122,8 @@ export function packageManager(): 'apt' | 'apk' {
 }
 
 export function isInstalled(program: string): boolean {
-  return minimalEnvironment()
-    ['PATH']!.split(':')
-    .some((directory) => isExecutable(join(directory, program)));
+  const { PATH } = minimalEnvironment();
+  return PATH.split(':').some((directory) => isExecutable(join(directory, program)));
 }
 
 function isExecutable(path: string): boolean {

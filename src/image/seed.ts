@@ -28,7 +28,7 @@ export async function readPublicKeys(paths: readonly string[]): Promise<Authoriz
         hint: 'Name a public key with --ssh-key FILE; ssh-keygen -t ed25519 makes one.',
       });
     }
-    if (/^-----BEGIN /.test(text)) {
+    if (text.startsWith('-----BEGIN ')) {
       throw new TreelineError('usage', `Cannot use the ssh key ${path}: it is a private key`, {
         hint: `Name its public half: --ssh-key ${path}.pub`,
       });

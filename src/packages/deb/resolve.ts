@@ -67,7 +67,7 @@ async function refreshLists(apt: Apt, recipe: Recipe, { offline, refresh }: Pack
 /** Changes whenever the archive published something new: names, sizes and times of the release files. */
 async function listsState(apt: Apt): Promise<string[]> {
   const lists = join(apt.directory, 'lists');
-  const releases = (await listNames(lists)).filter((name) => /Release$/.test(name));
+  const releases = (await listNames(lists)).filter((name) => name.endsWith('Release'));
   return Promise.all(
     releases.map(async (name) => `${name} ${sha256((await readTextIfExists(join(lists, name))) ?? '')}`),
   );

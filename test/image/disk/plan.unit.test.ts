@@ -89,7 +89,7 @@ const needs = { bootBytes: kernel, commitBytes: 150 * mib };
 test("the original's 40 MiB for boot are refused with the size that would do, which is then accepted", () => {
   const text = refusal(sized(40, 430), needs);
   expect(text).toMatch(
-    /my\.cfg:2 : boot is too small: of its 40 MiB files get 35\.8 MiB; the kernel and initramfs of 3 deployments \(18\.2 MiB each\) need 54\.8 MiB/,
+    /my\.cfg:2: boot is too small: of its 40 MiB files get 35\.8 MiB; the kernel and initramfs of 3 deployments \(18\.2 MiB each\) need 54\.8 MiB/,
   );
   const enough = Number(/size=(\d+)MiB for boot/.exec(text)![1]);
   expect(enough).toBeLessThan(62);
@@ -100,7 +100,7 @@ test("the original's 40 MiB for boot are refused with the size that would do, wh
 test('a rootfs without room for the second commit is refused with the size that would do, which is then accepted', () => {
   const text = refusal(sized(72, 250), needs);
   expect(text).toMatch(
-    /my\.cfg:3 : rootfs is too small: of its 250 MiB files get .*; 2 commits \(150 MiB each\)/,
+    /my\.cfg:3: rootfs is too small: of its 250 MiB files get .*; 2 commits \(150 MiB each\)/,
   );
   const enough = Number(/size=(\d+)MiB for rootfs/.exec(text)![1]);
   expect(refusal(sized(72, enough), needs)).toBe('accepted');

@@ -74,10 +74,19 @@ const rules: readonly ((layout: Layout) => Problem[])[] = [
       },
     ];
   },
+  function hasTypesThatExist({ partitions, name, label }) {
+    // sfdisk takes any word for a DOS type and makes it 0.
+    const known = /^((0x)?(?!0+$)[0-9a-f]{1,2}|[lsurv]|linux|swap|uefi|raid|lvm)$/i;
+    return partitions
+      .filter(({ type }) => label === 'dos' && !known.test(type))
+      .map(({ type, line }) => ({
+        where: `${name}:${line}`,
+        reason: `a DOS label has no type '${type}'`,
+        hint: 'Write type=83 for Linux, type=82 for swap, type=ef for an ESP.',
+      }));
+  },
   function hasOnlyPrimaryPartitions({ partitions, name, label }) {
-    const extended = partitions.filter(({ type }) =>
-      /^(0x)?(0?5|0?f|85|e|x|ex|extended|linuxex)$/i.test(type),
-    );
+    const extended = partitions.filter(({ type }) => /^(0x)?(0?5|0?f|85)$/i.test(type));
     if (label === 'gpt' || (extended.length === 0 && partitions.length <= 4)) return [];
     const at = extended[0] ?? partitions[4]!;
     return [

@@ -13,18 +13,18 @@ export async function verifyLayout(host: Host, layout: Layout): Promise<void> {
   try {
     const disk = join(directory, 'disk');
     await createSparseFile(disk, layout.diskBytes);
-    await host.run({
+    const { stderr, exitCode } = await host.run({
       program: 'sfdisk',
       args: ['--quiet', '--no-act', '--no-reread', '--no-tell-kernel', disk],
       input: layoutScript(layout),
+      accept: [0, 1],
       doing: `use layout ${layout.name}`,
     });
-  } catch (error) {
-    if (!(error instanceof TreelineError) || error.code !== 'command') throw error;
+    // It leaves out what it does not understand, and only says so.
+    if (exitCode === 0 && stderr.trim() === '') return;
     throw new TreelineError('layout', `Cannot use layout ${layout.name}: sfdisk refuses it`, {
-      hint: 'man sfdisk, "Input formats", tells what it takes.',
-      output: error.output,
-      cause: error,
+      hint: 'sfdisk(8), "Input formats", tells what types, attributes and UUIDs it takes.',
+      output: stderr.trim(),
     });
   } finally {
     await remove(directory);

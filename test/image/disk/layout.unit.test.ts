@@ -125,6 +125,8 @@ test.each([
   ['another sector size', `sector-size: 4096\n${good}`, /my\.cfg:1: sector-size cannot be '4096'/],
   ['no partitions', 'label: gpt\n', /my\.cfg: it has no partitions/],
   ['five partitions on a DOS label', `label: dos\n${'name=boot, size=1\n'.repeat(5)}`, /four primary partitions.*Use label: gpt/s],
+  ['a DOS type that is none', 'label: dos\nname=boot, size=9MiB, type=zz\nname=rootfs, size=9MiB\n', /my\.cfg:2: a DOS label has no type 'zz'\nWrite type=83/],
+  ['an extended partition', 'label: dos\nname=boot, size=9MiB, type=5\nname=rootfs, size=9MiB\n', /my\.cfg:2: .*logical ones are not supported/],
   ['too many nameless partitions on a DOS label', `label: dos\n${'size=1, type=83\n'.repeat(4)}`, /my\.cfg:2: nothing says what/],
 ])('refuses %s, and says where and the way out', (_, text, expected) => {
   expect(refusal(text)).toMatch(expected);

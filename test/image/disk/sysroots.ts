@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
@@ -89,7 +89,7 @@ async function writeTree(root: string, files: readonly TreeFile[]): Promise<void
     const file = join(root, path);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, content);
-    await execa('chown', [`${uid}:${uid}`, file]);
-    await execa('chmod', [mode.toString(8), file]);
+    await chown(file, uid, uid);
+    await chmod(file, mode);
   }
 }

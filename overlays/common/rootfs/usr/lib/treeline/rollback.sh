@@ -32,6 +32,7 @@ drop_pending() {
 }
 
 # ostree 2022.7 cannot make an old deployment the default one. Deploying its commit again does: with today's /etc.
+# The old one is retained, so that there is something to return to if this is taken back before the reboot.
 return_to_previous() {
 	read -r _ commit _ _ version <<-END
 		$(pick_deployment other)
@@ -39,9 +40,19 @@ return_to_previous() {
 	[ -n "$commit" ] || fail 'there is no previous version to return to'
 	before=$(ostree rev-parse --repo="$repository" "$stateroot:$ref" 2>/dev/null)
 	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot return to version $version"
-	if ! ostree admin deploy --os="$stateroot" "$stateroot:$ref" >/dev/null; then
+	if ! ostree admin deploy --retain-rollback --os="$stateroot" "$stateroot:$ref" >/dev/null; then
 		[ -z "$before" ] || ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$before"
 		fail "cannot return to version $version: see the message above; nothing has changed"
 	fi
+	drop_surplus
 	say "version $version starts at the next boot: reboot to return to it"
+}
+
+# Next, running, previous: more are litter of going to and fro.
+drop_surplus() {
+	number=$(deployments | wc -l)
+	while [ "$number" -gt 3 ]; do
+		number=$((number - 1))
+		ostree admin undeploy "$number" >/dev/null || return
+	done
 }

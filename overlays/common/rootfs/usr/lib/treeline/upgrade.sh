@@ -179,12 +179,26 @@ choose_delta() {
 	fi
 }
 
-# The delta itself, what it holds unpacked (compressed to a fifth at best), and air.
+# The delta itself, what it holds unpacked (compressed to a fifth at best), and air. The version before the running one
+# goes now if there is no room for three; otherwise it goes when the new one is deployed.
 check_space() {
 	needed=$(($1 * 6 / 1024 + 8192))
-	free=$(df -Pk "$downloads" | awk 'NR == 2 { print $4 }')
-	[ "$free" -ge "$needed" ] ||
-		fail "not enough space: the upgrade needs $((needed / 1024)) MB in /var, $((free / 1024)) MB are free; nothing has changed"
+	[ "$(free_space)" -lt "$needed" ] || return 0
+	drop_previous
+	[ "$(free_space)" -ge "$needed" ] ||
+		fail "not enough space: the upgrade needs $((needed / 1024)) MB in /var, $(($(free_space) / 1024)) MB are free"
+}
+
+free_space() {
+	df -Pk "$downloads" | awk 'NR == 2 { print $4 }'
+}
+
+drop_previous() {
+	tac "$work/deployments" | while read -r number _ _ running version; do
+		[ "$running" = no ] && [ "$number" -gt 0 ] || continue
+		say "making room: version $version, the previous one, goes"
+		ostree admin undeploy "$number" >/dev/null
+	done
 }
 
 # A part of the same file that an earlier try left is gone on with; of other files it is litter.

@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { execa, ExecaError } from 'execa';
+import { createWriteStream } from 'node:fs';
+import { execa } from 'execa';
 import { TreelineError } from './errors.ts';
 import type { BuildLog } from './log.ts';
 import { missingToolError } from './tools.ts';
@@ -13,8 +13,6 @@ export interface Command {
   env?: Record<string, string>;
   /** Bytes or text for standard input, which is closed otherwise. */
   input?: string | Uint8Array;
-  /** A file whose bytes become standard input. */
-  inputFile?: string;
   /** A file that takes standard output instead of the result's `stdout`. */
   outputFile?: string;
   /** Commands whose output each feeds the next one's input, after this one. */
@@ -47,9 +45,8 @@ export function commandLine(command: Command): string {
   const words = [command.program, ...command.args].map(quote);
   const variables = Object.entries(command.env ?? {}).map(([name, value]) => `${name}=${quote(value)}`);
   const line = [...variables, ...words].join(' ');
-  const input = command.inputFile === undefined ? '' : ` < ${quote(command.inputFile)}`;
   const output = command.outputFile === undefined ? '' : ` > ${quote(command.outputFile)}`;
-  return [line + input, ...(command.pipeTo ?? []).map(commandLine)].join(' | ') + output;
+  return [line, ...(command.pipeTo ?? []).map(commandLine)].join(' | ') + output;
 }
 
 function quote(word: string): string {
@@ -72,7 +69,12 @@ export async function runCommand(
   const chain = [command, ...(command.pipeTo ?? [])];
   const children = chain.map((link, index) =>
     startChild(link, {
-      input: index === 0 ? firstInput(link) : { stdin: 'pipe' },
+      input:
+        index > 0
+          ? { stdin: 'pipe' }
+          : link.input === undefined
+            ? { stdin: 'ignore' }
+            : { input: link.input },
       keepOutput: index === chain.length - 1 && command.outputFile === undefined,
     }),
   );
@@ -83,7 +85,10 @@ export async function runCommand(
   try {
     for (const [index, child] of children.entries()) {
       const next = children[index + 1];
-      if (next) child.stdout?.pipe(next.stdin!).on('error', () => {});
+      if (next === undefined) continue;
+      // A reader that has gone ends its writer, as in a shell's pipe.
+      next.stdin!.on('error', () => {}).on('close', () => child.stdout!.destroy());
+      child.stdout!.on('error', () => {}).pipe(next.stdin!);
     }
     const last = children.at(-1)!;
     if (command.outputFile !== undefined) {
@@ -92,20 +97,21 @@ export async function runCommand(
       await new Promise<void>((resolve, reject) => file.on('close', resolve).on('error', reject));
     }
     const results = await Promise.all(children);
-    for (const [index, result] of results.entries()) {
-      log.text(typeof result.stderr === 'string' ? result.stderr : '');
-      const accepted = chain[index]!.accept ?? [0];
-      if (result.exitCode === undefined || !accepted.includes(result.exitCode)) {
-        if (signal.aborted) throw new TreelineError('cancelled', 'Cancelled');
-        throw failure(command, chain[index]!, result);
-      }
-    }
+    for (const { stderr } of results) log.text(textOf(stderr));
+    const failed = results.flatMap((result, index) => {
+      const link = chain[index]!;
+      return result.exitCode !== undefined && (link.accept ?? [0]).includes(result.exitCode)
+        ? []
+        : [{ link, result }];
+    });
+    if (signal.aborted) throw new TreelineError('cancelled', 'Cancelled');
+    if (failed.length > 0) throw failure(command, failed);
     const final = results.at(-1)!;
-    const stdout = typeof final.stdout === 'string' ? final.stdout : '';
+    const stdout = textOf(final.stdout);
     if (stdout.length < 20_000) log.text(stdout);
     return {
       stdout,
-      stderr: results.map((result) => (typeof result.stderr === 'string' ? result.stderr : '')).join(''),
+      stderr: results.map((result) => textOf(result.stderr)).join(''),
       exitCode: final.exitCode ?? 0,
     };
   } catch (error) {
@@ -116,16 +122,7 @@ export async function runCommand(
   }
 }
 
-type InputOption =
-  | { input: string | Uint8Array }
-  | { stdin: 'pipe' | 'ignore' | ReturnType<typeof createReadStream> }
-  | { inputFile: string };
-
-function firstInput(command: Command): InputOption {
-  if (command.input !== undefined) return { input: command.input };
-  if (command.inputFile !== undefined) return { inputFile: command.inputFile };
-  return { stdin: 'ignore' };
-}
+type InputOption = { input: string | Uint8Array } | { stdin: 'pipe' | 'ignore' };
 
 function startChild(command: Command, how: { input: InputOption; keepOutput: boolean }) {
   return execa('setpriv', ['--pdeathsig', 'KILL', command.program, ...command.args], {
@@ -150,36 +147,34 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-function failure(
-  whole: Command,
-  failed: Command,
-  result:
-    | { exitCode?: number | undefined; signal?: string | undefined; stderr?: unknown; stdout?: unknown }
-    | ExecaError,
-): TreelineError {
-  const stderr = typeof result.stderr === 'string' ? result.stderr.trim() : '';
-  const stdout = typeof result.stdout === 'string' ? result.stdout.trim() : '';
-  if (result.exitCode === 127 && stderr.startsWith('setpriv: failed to execute')) {
-    return missingToolError([failed.program]);
+const textOf = (output: unknown): string => (typeof output === 'string' ? output : '');
+
+interface Failed {
+  link: Command;
+  result: { exitCode?: number | undefined; signal?: string | undefined; stderr?: unknown; stdout?: unknown };
+}
+
+/** One error for a chain: when one program fails, its neighbours lose their pipe, so it is the first that ended by itself. */
+function failure(whole: Command, failed: readonly Failed[]): TreelineError {
+  const { link, result } = failed.find(({ result: { signal } }) => signal !== 'SIGPIPE') ?? failed[0]!;
+  const doing = whole.doing ?? `run ${link.program}`;
+  if (result.exitCode === 127 && textOf(result.stderr).startsWith('setpriv: failed to execute')) {
+    return missingToolError([link.program]);
   }
-  const output = stderr === '' ? stdout : stderr;
+  const stderr = failed
+    .map((other) => textOf(other.result.stderr).trim())
+    .join('\n')
+    .trim();
+  const output = (stderr === '' ? textOf(result.stdout).trim() : stderr).split('\n').slice(-40).join('\n');
   if (/no space left on device/i.test(output)) {
-    return new TreelineError(
-      'host',
-      `Cannot ${whole.doing ?? `run ${failed.program}`}: no space left on the disk`,
-      {
-        hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
-        output,
-      },
-    );
+    return new TreelineError('host', `Cannot ${doing}: no space left on the disk`, {
+      hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
+      output,
+    });
   }
   const reason = result.signal === undefined ? `exit code ${result.exitCode}` : `ended by ${result.signal}`;
-  return new TreelineError(
-    'command',
-    `Cannot ${whole.doing ?? `run ${failed.program}`}: ${failed.program} failed (${reason})`,
-    {
-      hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
-      output: output.split('\n').slice(-40).join('\n'),
-    },
-  );
+  return new TreelineError('command', `Cannot ${doing}: ${link.program} failed (${reason})`, {
+    hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
+    output,
+  });
 }

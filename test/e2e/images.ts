@@ -9,6 +9,7 @@ import type { Manifest, Target } from '../../src/model.ts';
 import type { KeyPair } from '../helpers/ssh.ts';
 import { changeOverlay, writeOverlay } from './overlay.ts';
 import { runScriptText } from './program.ts';
+import { startServe } from './server.ts';
 
 /** One built version of one target. */
 export interface BuiltVersion {
@@ -28,6 +29,8 @@ export interface Images {
   first: Record<Target, BuiltVersion>;
   /** What build-update made of the changed overlay. */
   second: Record<Target, BuiltVersion>;
+  /** Of 127.0.0.1, where `npm run serve` serves the workspace. */
+  serverPort: number;
 }
 
 /** Or why there are none. */
@@ -52,22 +55,27 @@ export async function setup(project: TestProject): Promise<void | (() => Promise
     project.provide('images', { missing });
     return;
   }
-  const kept = process.env['TREELINE_TEST_IMAGES'];
-  if (kept !== undefined && kept !== '') {
-    project.provide('images', JSON.parse(await readFile(join(kept, 'images.json'), 'utf8')) as Images);
-    return;
-  }
-  const directory = await mkdtemp(join(tmpdir(), 'treeline-e2e-'));
+  const kept = process.env['TREELINE_TEST_IMAGES'] ?? '';
+  const directory = kept === '' ? await mkdtemp(join(tmpdir(), 'treeline-e2e-')) : kept;
+  const leave = kept === '' ? () => removeUnlessKept(directory) : async () => {};
   try {
-    const images = await buildImages(directory);
-    await writeFile(join(directory, 'images.json'), JSON.stringify(images));
-    project.provide('images', images);
+    const images = kept === '' ? await buildImages(directory) : await readImages(directory);
+    const server = await timed('npm run serve', () => startServe(images.workspace));
+    project.provide('images', { ...images, serverPort: server.port });
+    return async () => {
+      await server.stop();
+      await leave();
+    };
   } catch (error) {
-    await removeUnlessKept(directory);
+    await leave();
     throw error;
   }
-  return () => removeUnlessKept(directory);
 }
+
+type BuiltImages = Omit<Images, 'serverPort'>;
+
+const readImages = async (directory: string): Promise<BuiltImages> =>
+  JSON.parse(await readFile(join(directory, 'images.json'), 'utf8')) as BuiltImages;
 
 /** In CI nothing may be missing: there the builds say what is, and fail. */
 function whatBuildsLack(): string | undefined {
@@ -86,21 +94,23 @@ async function removeUnlessKept(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }
 
-async function buildImages(directory: string): Promise<Images> {
+async function buildImages(directory: string): Promise<BuiltImages> {
   const workspace = join(directory, 'workspace');
   const overlay = join(directory, 'overlay');
   const key = await makeKey(directory);
   await writeOverlay(overlay);
   const options = ['--workspace', workspace, '--overlay', overlay, '--ssh-key', key.publicKey];
   for (const target of targets) {
-    await timed(`version one for ${target}`, () => runScriptText(`build-${target}`, options));
+    await timed(`building version one for ${target}`, () => runScriptText(`build-${target}`, options));
   }
   const first = await readVersions(workspace);
   await changeOverlay(overlay);
-  await timed('the update of all, with deltas', () =>
+  await timed('building the update of all, with deltas', () =>
     runScriptText('build-update', ['--workspace', workspace]),
   );
-  return { workspace, overlay, key, first, second: await readVersions(workspace) };
+  const images = { workspace, overlay, key, first, second: await readVersions(workspace) };
+  await writeFile(join(directory, 'images.json'), JSON.stringify(images));
+  return images;
 }
 
 async function makeKey(directory: string): Promise<KeyPair> {
@@ -124,11 +134,12 @@ async function readVersions(workspace: string): Promise<Record<Target, BuiltVers
   return Object.fromEntries(versions) as Record<Target, BuiltVersion>;
 }
 
-async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
-  say(`building ${what}`);
+async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
+  say(`${what} …`);
   const start = performance.now();
-  await work();
-  say(`built ${what} in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  const result = await work();
+  say(`${what}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  return result;
 }
 
 const say = (text: string): void => void process.stderr.write(`e2e images: ${text}\n`);

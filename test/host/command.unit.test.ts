@@ -27,15 +27,13 @@ describe('the line of a command', () => {
     expect(seen).toEqual(words);
   });
 
-  it('shows variables, files and pipes so that they can be pasted', () => {
+  it('shows variables, a file and pipes so that they can be pasted', () => {
     const directory = temporaryDirectory();
-    const [input, output] = [join(directory, 'in put'), join(directory, 'out put')];
-    writeFileSync(input, 'b\na\n');
+    const output = join(directory, 'out put');
     const line = commandLine({
       program: 'sh',
-      args: ['-c', 'echo "$WORD"; cat'],
+      args: ['-c', 'echo "$WORD"; echo b; echo a'],
       env: { WORD: 'c d' },
-      inputFile: input,
       pipeTo: [{ program: 'sort', args: [] }],
       outputFile: output,
     });
@@ -73,12 +71,9 @@ describe('running a command', () => {
     expect((await temporaryHost().run({ program: 'cat', args: [] })).stdout).toBe('');
   });
 
-  it('feeds text, or a file, to standard input', async () => {
+  it('feeds text to standard input', async () => {
     const host = temporaryHost();
-    const file = join(host.workspace.root, 'input');
-    writeFileSync(file, 'from a file');
     expect((await host.run({ program: 'cat', args: [], input: 'from text' })).stdout).toBe('from text');
-    expect((await host.run({ program: 'cat', args: [], inputFile: file })).stdout).toBe('from a file');
   });
 
   it('fails with what it was doing, the program, its exit code, its last lines and the hint', async () => {
@@ -118,29 +113,21 @@ describe('running a command', () => {
     expect(error.message).toBe('Cannot run treeline-no-such-tool: not installed on this machine');
     expect(error.hint).toMatch(/(apt-get install|apk add) treeline-no-such-tool$/);
   });
-
-  it('names the file that should have become standard input and is not there', async () => {
-    const error = await errorOf(
-      temporaryHost().run({ program: 'cat', args: [], inputFile: '/nonexistent/input' }),
-    );
-    expect(error.code).toBe('command');
-    expect(`${error.message} ${error.output} ${error.hint}`).toContain('/nonexistent/input');
-  });
 });
 
-describe('a chain of commands', () => {
+describe('a chain of commands', { timeout: 20_000 }, () => {
   it('gives the last one’s output, in a file where one is named', async () => {
     const host = temporaryHost();
     const outputFile = join(host.workspace.root, 'output');
     const chain = shell('seq 1 200000', {
       pipeTo: [
         { program: 'sort', args: ['-rn'] },
-        { program: 'head', args: ['-n', '2'] },
+        { program: 'tail', args: ['-n', '2'] },
       ],
     });
-    expect((await host.run(chain)).stdout).toBe('200000\n199999\n');
+    expect((await host.run(chain)).stdout).toBe('2\n1\n');
     expect((await host.run({ ...chain, outputFile })).stdout).toBe('');
-    expect(readFileSync(outputFile, 'utf8')).toBe('200000\n199999\n');
+    expect(readFileSync(outputFile, 'utf8')).toBe('2\n1\n');
   });
 
   it('fails where the first link fails although the last one is content', async () => {

@@ -195,7 +195,8 @@ free_space() {
 
 drop_previous() {
 	tac "$work/deployments" | while read -r number _ _ running version; do
-		[ "$running" = no ] && [ "$number" -gt 0 ] || continue
+		[ "$running" = no ] || continue
+		[ "$number" -gt 0 ] || continue
 		say "making room: version $version, the previous one, goes"
 		ostree admin undeploy "$number" >/dev/null
 	done

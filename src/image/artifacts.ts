@@ -39,9 +39,16 @@ interface ArtifactRequest {
 
 /** Names what the artifacts of a commit are made from: the same digest, the same artifacts. */
 export function imageDigest(recipe: Recipe, commit: Commit, { layout, keys, flat }: ImageInputs): string {
-  const shape = recipe.request.target === 'vm' ? layout : flat;
+  const shape = recipe.request.target === 'vm' ? shapeOf(layout) : flat;
   return sha256(JSON.stringify([commit.id, codeDigest(), shape, keys, recipe.settings.kernel.arguments]));
 }
+
+/** A layout without where it was read from. */
+const shapeOf = ({ partitions, ...layout }: Layout): object => ({
+  ...layout,
+  name: undefined,
+  partitions: partitions.map((partition) => ({ ...partition, line: undefined })),
+});
 
 /** Commit → artifacts: a disk image for virtual machines, a template for containers. */
 export const makeArtifacts = (host: Host, request: ArtifactRequest): Promise<MadeArtifacts> =>
@@ -50,7 +57,7 @@ export const makeArtifacts = (host: Host, request: ArtifactRequest): Promise<Mad
 async function makeDisk(host: Host, request: ArtifactRequest): Promise<MadeArtifacts> {
   const { recipe, commit, inputs, name, directory, scratch } = request;
   const { settings } = recipe;
-  const plan = planDisk(inputs.layout, sha256(`${commit.id} ${inputs.layout.name}`));
+  const plan = planDisk(inputs.layout, commit.id);
   const sysroot = await deploySysroot(host, {
     commit,
     directory: join(scratch, 'sysroot'),

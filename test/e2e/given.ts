@@ -7,17 +7,25 @@ import type { BuiltVersion, Images } from './images.ts';
 /** What the last service of the default runlevel writes to the console. */
 export const readyMarker = 'treeline: default runlevel reached, 0 services failed';
 
-/** The images of the set-up, or why a test file that needs these programs is skipped. In CI the latter throws. */
-export function givenImages(programs: readonly string[]): { images: Images; skipped: string | undefined } {
-  const provided = inject('images');
-  const skipped = lacks({ programs, root: true }) ?? ('missing' in provided ? provided.missing : undefined);
-  // Where all is skipped nobody reads them.
-  return { images: provided as Images, skipped };
+export interface Given {
+  images: Images;
+  /** Whether the tests of this file cannot run here. In CI that is an error instead. */
+  skipped: boolean;
+  /** Why, to be put behind a title; empty where they run. */
+  note: string;
 }
 
-/** A describe block's title: what it is about, and why it is skipped where it is. */
-export const titled = (title: string, skipped: string | undefined): string =>
-  skipped === undefined ? title : `${title} (skipped: ${skipped})`;
+/** The images of the set-up, for a test file that needs these programs. */
+export function givenImages(programs: readonly string[]): Given {
+  const provided = inject('images');
+  const reason = lacks({ programs, root: true }) ?? ('missing' in provided ? provided.missing : undefined);
+  return {
+    // Where all is skipped nobody reads them.
+    images: provided as Images,
+    skipped: reason !== undefined,
+    note: reason === undefined ? '' : ` (skipped: ${reason})`,
+  };
+}
 
 /** The path of a version's artifact whose name ends so. */
 export function artifact({ directory, manifest }: BuiltVersion, suffix: string): string {
@@ -49,6 +57,11 @@ export async function findDelta(
   );
   if (delta === undefined || more.length > 0) throw new Error(`not one delta, but ${more.length}`);
   return delta;
+}
+
+/** What `rc-status` says of each service: ` crond   [  started  ]`. */
+export function serviceStates(text: string): { name: string; state: string }[] {
+  return [...text.matchAll(/^ (\S+)\s+\[\s+(\S+)/gm)].map(([, name = '', state = '']) => ({ name, state }));
 }
 
 /** Prints a figure that people compare from run to run. */

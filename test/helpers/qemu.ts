@@ -104,7 +104,7 @@ export async function startVm(options: VmOptions): Promise<Vm> {
     get output() {
       return guest.output;
     },
-    waitFor: (marker, timeoutMs = 60_000) => guest.waitFor(marker, timeoutMs),
+    waitFor: (marker, timeoutMs = 240_000) => guest.waitFor(marker, timeoutMs),
     send: (text) => void child.stdin.write(text),
     ssh,
     async sshText(command, how) {
@@ -113,7 +113,7 @@ export async function startVm(options: VmOptions): Promise<Vm> {
         throw new Error(`In the guest: ${command}: exit code ${exitCode}\n${stdout}${stderr}`);
       return stdout.trim();
     },
-    async waitExit(timeoutMs = 60_000) {
+    async waitExit(timeoutMs = 120_000) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
@@ -55,8 +55,12 @@ describe('running a command', () => {
 
   it('inherits nothing of the environment but the home directory', async () => {
     process.env['TREELINE_SECRET'] = 'x';
-    process.env['PATH'] = `/nowhere:${process.env['PATH']}`;
-    onTestFinished(() => void delete process.env['TREELINE_SECRET']);
+    const path = process.env['PATH'];
+    process.env['PATH'] = `/nowhere:${path}`;
+    onTestFinished(() => {
+      delete process.env['TREELINE_SECRET'];
+      process.env['PATH'] = path;
+    });
     const { stdout } = await temporaryHost().run({ program: 'env', args: [], env: { EXTRA: '1' } });
     expect(stdout.split('\n').filter(Boolean).toSorted()).toEqual([
       'EXTRA=1',

@@ -24,7 +24,7 @@ export async function openApt(host: Host, recipe: Recipe, mirrors: readonly stri
   const { distribution } = recipe;
   const identity = JSON.stringify([distribution.architecture, distribution.codename, mirrors]);
   const directory = join(host.workspace.cache, 'apt', sha256(identity).slice(0, 16));
-  for (const part of ['lists/partial', 'archives/partial', 'state', 'empty'])
+  for (const part of ['lists/partial', 'archives', 'no-archives/partial', 'state', 'empty'])
     await makeDirectory(join(directory, part));
   const sourceList = mirrors.length === 0 ? '' : join(directory, 'sources.list');
   if (sourceList !== '') await writeIfChanged(sourceList, sourceLines(mirrors, distribution.codename));
@@ -55,7 +55,10 @@ export async function openApt(host: Host, recipe: Recipe, mirrors: readonly stri
   };
 }
 
-/** apt.conf(5). The host's own Acquire settings (proxies, retries) come first. */
+/**
+ * apt.conf(5). The host's own Acquire settings (proxies, retries) come first. apt's archive cache is a directory that
+ * stays empty: --print-uris passes over packages that lie in it, as those of an interrupted download would.
+ */
 function aptConfiguration(
   directory: string,
   sourceList: string,
@@ -71,7 +74,7 @@ Dir::State "${join(directory, 'state')}";
 Dir::State::Lists "${join(directory, 'lists')}";
 Dir::State::status "${join(directory, 'status')}";
 Dir::Cache "${directory}";
-Dir::Cache::archives "${join(directory, 'archives')}";
+Dir::Cache::archives "${join(directory, 'no-archives')}";
 Dir::Cache::pkgcache "pkgcache.bin";
 Dir::Cache::srcpkgcache "srcpkgcache.bin";
 Dir::Etc::main "/dev/null";

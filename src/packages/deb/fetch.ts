@@ -36,7 +36,7 @@ export async function fetchDebs(
   }
   const files = lock.packages.map((entry) => ({ package: entry, path: pathOf(entry) }));
   const dates = await Promise.all(files.map(({ path }) => readBuildDate(path)));
-  return { lock, files, newest: Math.max(...dates) };
+  return { lock, files, newest: Math.max(0, ...dates) };
 }
 
 async function missingPackages(

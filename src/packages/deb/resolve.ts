@@ -1,6 +1,14 @@
 import { join } from 'node:path';
+import type { CommandOutput } from '../../host/command.ts';
 import { TreelineError } from '../../host/errors.ts';
-import { listNames, readTextIfExists, sha256, writeFile, writeFileAtomically } from '../../host/files.ts';
+import {
+  fileSha256,
+  listNames,
+  readTextIfExists,
+  sha256,
+  writeFile,
+  writeFileAtomically,
+} from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
 import type { Lock, LockedPackage, Recipe } from '../../model.ts';
 import type { PackageOptions } from '../backend.ts';
@@ -64,19 +72,26 @@ async function refreshLists(apt: Apt, recipe: Recipe, { offline, refresh }: Pack
   await writeFile(stamp, String(Math.floor(Date.now() / 1000)));
 }
 
-/** Changes whenever the archive published something new: names, sizes and times of the release files. */
+/** Changes whenever the archive published something new: hashes of the release files, or of the lists that have none. */
 async function listsState(apt: Apt): Promise<string[]> {
   const lists = join(apt.directory, 'lists');
-  const releases = (await listNames(lists)).filter((name) => name.endsWith('Release'));
+  const names = await listNames(lists);
+  const releases = names.filter((name) => /Release$/.test(name));
+  const covered = releases.map((name) => name.replace(/(In)?Release$/, ''));
+  // A flat repository that is trusted as it is (`deb [trusted=yes] …`) need not have a release file.
+  const bare = names.filter(
+    (name) => /_Packages(\.\w+)?$/.test(name) && !covered.some((prefix) => name.startsWith(prefix)),
+  );
   return Promise.all(
-    releases.map(async (name) => `${name} ${sha256((await readTextIfExists(join(lists, name))) ?? '')}`),
+    [...releases, ...bare].map(async (name) => `${name} ${await fileSha256(join(lists, name))}`),
   );
 }
 
 async function simulate(apt: Apt, recipe: Recipe): Promise<LockedPackage[]> {
   const wanted = recipe.packages.map((entry) => entry.name);
+  if (wanted.length === 0) return [];
   const answer = await apt.run('apt-get', ['install', '--print-uris', '--quiet=2', ...wanted], [0, 100]);
-  if (answer.exitCode !== 0) throw unresolvable(recipe, answer.stderr);
+  if (answer.exitCode !== 0) throw unresolvable(recipe, answer);
   const chosen = parseUris(answer.stdout);
   const details = await apt.run('apt-cache', [
     'show',
@@ -125,7 +140,7 @@ function parseRecords(text: string): Map<string, { sha256: string | undefined }>
   return new Map(records);
 }
 
-function unresolvable(recipe: Recipe, stderr: string): TreelineError {
+function unresolvable(recipe: Recipe, { stdout, stderr }: CommandOutput): TreelineError {
   const missing = [
     ...stderr.matchAll(/Unable to locate package (\S+)|Package '([^']+)' has no installation candidate/g),
   ];
@@ -136,7 +151,8 @@ function unresolvable(recipe: Recipe, stderr: string): TreelineError {
       `Cannot install the packages of ${recipe.ref}: they do not fit together`,
       {
         hint: 'npm run explain shows which layer asks for which package.',
-        output: stderr.trim(),
+        // apt tells which package needs which version on its standard output.
+        output: `${stdout}${stderr}`.trim(),
       },
     );
   }

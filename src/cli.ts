@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Arguments } from './cli/arguments.ts';
 import { helpText, parseArguments } from './cli/arguments.ts';
@@ -17,18 +18,20 @@ import { TreelineError } from './host/errors.ts';
 import { listNames, remove } from './host/files.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/host.ts';
+import { namingFullDisk } from './host/full-disk.ts';
 import { takeLock } from './host/lock.ts';
 import { openLog, silentLog } from './host/log.ts';
 import { chooseMode, createReporter, errorAsJson, formatError } from './host/reporter/reporter.ts';
+import { asTreelineError } from './host/system-error.ts';
 import { requireTools } from './host/tools.ts';
-import { openWorkspace } from './host/workspace.ts';
+import { openWorkspace, prepareWorkspace } from './host/workspace.ts';
 import type { BuildOptions } from './options.ts';
 import { build, buildUpdate } from './pipeline.ts';
 import { setUp } from './setup.ts';
 import { explainRecipe, readRecipe, recipeAsJson } from './recipe/index.ts';
 import { withUpdateUrl } from './recipe/override.ts';
 import { listReleases } from './release/releases.ts';
-import { exportRepository } from './release/export-repository.ts';
+import { fillArchive, openArchive } from './release/archive-repository.ts';
 import { serveDirectory } from './release/serve.ts';
 import { updatesDirectory } from './release/update-index.ts';
 
@@ -55,6 +58,10 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     const sources: Sources = { args, settings, workspace, home, environment: process.env };
     const building = ['build', 'build-update', 'setup'].includes(args.command);
     const stop = stopOnSignals();
+    if (building) await prepareWorkspace(workspace);
+    if (args.command.startsWith('build')) requireRoot(args.command);
+    if (building) makeWritableDirectory(workspace.root, '--workspace');
+    if (building) makeWritableDirectory(workspace.output, '--output');
     const log = building ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
     if (building) logPath = log.path;
     const mode = chooseMode({ json, quiet: args.has('quiet'), isTTY: process.stdout.isTTY });
@@ -64,15 +71,20 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     try {
       return await run(host, sources);
     } catch (error) {
+      if (error instanceof Error) log.text(error.stack ?? error.message);
       throw stop.signal.aborted ? stop.signal.reason : error;
     } finally {
       reporter.close();
       stop.forget();
     }
-  } catch (error) {
-    if (json) process.stdout.write(`${errorAsJson(error, logPath)}\n`);
-    else process.stderr.write(`${formatError(error, logPath)}\n`);
-    return exitCode(error);
+  } catch (cause) {
+    const error = asTreelineError(cause);
+    const code = exitCode(error);
+    // What is wrong with a command line stands in no log.
+    const shownLog = code === 2 ? undefined : logPath;
+    if (json) process.stdout.write(`${errorAsJson(error, shownLog)}\n`);
+    else process.stderr.write(`${formatError(error, shownLog)}\n`);
+    return code;
   }
 }
 
@@ -168,22 +180,30 @@ async function newestImage(host: Host): Promise<string> {
 }
 
 async function runServe(host: Host, args: Arguments): Promise<number> {
-  const repository = await exportRepository(host);
+  const { output } = host.workspace;
+  const repository = await openArchive(host);
   const server = await serveDirectory({
-    mounts: { '/': host.workspace.output, ...(repository === undefined ? {} : { '/repo/': repository }) },
+    mounts: { '/': output, ...(repository === undefined ? {} : { '/repo/': repository }) },
     port: parseCount('port', args.value('port')) ?? 8000,
     address: args.value('address') ?? '127.0.0.1',
   });
   host.emit({
     type: 'result',
-    title: `Serving ${host.workspace.output} at ${server.url} (Ctrl-C ends it)`,
+    title: `Serving ${output} at ${server.url} (Ctrl-C ends it)`,
     rows: [],
     next: ['treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)'],
   });
-  await new Promise<void>((resolve) =>
+  const stopped = new Promise<void>((resolve) =>
     host.signal.addEventListener('abort', () => resolve(), { once: true }),
   );
-  await server.close();
+  try {
+    if (repository !== undefined) await fillArchive(host, repository);
+    await stopped;
+  } catch (error) {
+    if (!host.signal.aborted) throw error;
+  } finally {
+    await server.close();
+  }
   return 0;
 }
 
@@ -199,10 +219,14 @@ async function holdingWorkspace(
     ...(requests.some(({ request }) => request.target === 'vm') ? (['vm'] as const) : []),
     ...(requests.some(({ request }) => request.target !== 'vm') ? (['container'] as const) : []),
   ]);
-  const lock = await takeLock(workspace.lockFile, 'build');
+  // gpg starts an agent, which would outlive a build that was killed.
+  const farewell = { program: 'gpgconf', args: ['--homedir', workspace.keys, '--kill', 'gpg-agent'] };
+  const lock = await takeLock(workspace.lockFile, 'build', farewell);
+  const staging = join(workspace.output, '.staging');
+  const removeUnfinished = (): Promise<unknown> =>
+    Promise.all([remove(workspace.temporary), remove(staging)]);
   try {
-    const staging = join(workspace.output, '.staging');
-    await Promise.all([remove(workspace.temporary), remove(staging)]);
+    await removeUnfinished();
     for (const { request } of requests) {
       const services =
         request.services.length === 0 ? 'no services' : `services ${request.services.join(', ')}`;
@@ -213,11 +237,25 @@ async function holdingWorkspace(
       });
     }
     await work();
-    await Promise.all([remove(workspace.temporary), remove(staging)]);
     await removeOldLogs(workspace.logs);
+  } catch (error) {
+    throw namingFullDisk(error, [workspace.state, workspace.output]);
   } finally {
+    await removeUnfinished();
     await lock.release();
   }
+}
+
+/** Throws 'host' where this user cannot build. */
+function requireRoot(command: string): void {
+  if (process.getuid?.() === 0) return;
+  throw new TreelineError(
+    'host',
+    `Cannot ${command} as ${userInfo().username}: only root may give a tree’s files their owners`,
+    {
+      hint: 'Run the same command as root (sudo), or in a virtual machine or container of your own.',
+    },
+  );
 }
 
 async function removeOldLogs(logs: string): Promise<void> {

@@ -43,31 +43,39 @@ export function parseArguments(argv: readonly string[], environment: NodeJS.Proc
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
       throw new TreelineError('usage', `Cannot use "${token.value}": ${name} takes options only`, {
-        hint: `npm run … -- --help lists them. ${knownNamesHint(token.value, Object.keys(specs))}`,
+        hint: `An option begins with two dashes. ${optionsHint(token.value, specs)}`,
       });
     }
     const spec = specs[token.name];
     if (spec === undefined) {
       throw new TreelineError('usage', `Cannot use the option ${token.rawName}: ${name} has no such option`, {
-        hint: knownNamesHint(token.name, Object.keys(specs)),
+        hint: optionsHint(token.name, specs),
       });
     }
-    if (spec.value !== undefined && (token.value === undefined || token.value === '')) {
+    if (spec.value !== undefined && lacksValue(token)) {
       throw new TreelineError('usage', `Cannot use ${token.rawName}: it needs a value (${spec.value})`, {
-        hint: spec.help,
+        hint: `${token.rawName} ${spec.value}: ${spec.help}`,
       });
     }
     if (spec.value === undefined && token.value !== undefined) {
       throw new TreelineError(
         'usage',
         `Cannot use ${token.rawName}=${token.value}: the option takes no value`,
+        { hint: `Write ${token.rawName}, or leave it out. ${token.rawName}: ${spec.help}` },
       );
     }
     const values = given.get(token.name) ?? [];
     if (values.length > 0 && spec.value !== undefined && spec.multiple !== true) {
-      throw new TreelineError('usage', `Cannot use ${token.rawName} twice: ${values[0]} and ${token.value}`);
+      throw new TreelineError('usage', `Cannot use ${token.rawName} twice: ${values[0]} and ${token.value}`, {
+        hint: 'Leave one of the two out.',
+      });
     }
     given.set(token.name, [...values, token.value ?? '']);
+  }
+  if (given.has('ssh-key') && given.has('no-ssh-key')) {
+    throw new TreelineError('usage', 'Cannot use --ssh-key and --no-ssh-key together', {
+      hint: 'Leave one of the two out.',
+    });
   }
   return {
     command: name,
@@ -77,19 +85,25 @@ export function parseArguments(argv: readonly string[], environment: NodeJS.Proc
   };
 }
 
+/** `--base --json` forgot a value; one that begins with a dash can be given as `--base=-x`. */
+const lacksValue = ({
+  value,
+  inlineValue,
+}: {
+  value?: string | undefined;
+  inlineValue?: boolean | undefined;
+}): boolean => value === undefined || value === '' || (value.startsWith('-') && inlineValue !== true);
+
+const optionsHint = (name: string, specs: OptionSpecs): string =>
+  knownNamesHint(
+    `--${name.replace(/^-+/, '')}`,
+    Object.keys(specs).map((option) => `--${option}`),
+  );
+
 /** `npm run build:vm --service web` gives the option to npm, which drops it: better to say so than to build without. */
 function rejectOptionsTakenByNpm(specs: OptionSpecs, environment: NodeJS.ProcessEnv): void {
-  const npmsOwn = new Set([
-    'json',
-    'offline',
-    'help',
-    'workspace',
-    'arch',
-    'output',
-    'port',
-    'quiet',
-    'print',
-  ]);
+  // npm's configuration may have these for reasons of its own.
+  const npmsOwn = new Set(['json', 'offline', 'help', 'workspace', 'arch', 'quiet']);
   for (const option of Object.keys(specs)) {
     if (npmsOwn.has(option) || environment[`npm_config_${option.replaceAll('-', '_')}`] === undefined)
       continue;

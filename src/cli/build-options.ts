@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
-import { pathExists } from '../host/files.ts';
+import { pathExists, readEntry, realPath } from '../host/files.ts';
 import { knownNamesHint } from '../host/nearest.ts';
 import type { Workspace } from '../host/workspace.ts';
 import type { Architecture, Target } from '../model.ts';
@@ -23,6 +23,13 @@ export interface Sources {
 }
 
 const architectures: readonly Architecture[] = ['x86_64', 'aarch64'];
+/** What distributions and other programs call them. */
+const otherNames: Readonly<Record<string, Architecture>> = {
+  amd64: 'x86_64',
+  'x86-64': 'x86_64',
+  x64: 'x86_64',
+  arm64: 'aarch64',
+};
 const defaultServices = ['sshd'];
 
 /** One BuildOptions for each --target. */
@@ -63,6 +70,14 @@ async function fillIn(
   choices: Choices,
 ): Promise<BuildOptions> {
   const services = args.has('service') ? chooseServices(args.values('service')) : choices.services;
+  const layout = args.has('layout') ? resolve(args.value('layout')!) : choices.layout;
+  const sshKeys = args.has('ssh-key')
+    ? args.values('ssh-key').map((path) => resolve(path))
+    : args.has('no-ssh-key')
+      ? []
+      : choices.sshKeys;
+  await refuseDirectories('--layout', [layout]);
+  await refuseDirectories('--ssh-key', sshKeys);
   return {
     request: {
       overlays: resolve(args.value('overlays') ?? join(home, 'overlays')),
@@ -79,12 +94,8 @@ async function fillIn(
       offline: args.has('offline'),
       refresh: args.has('refresh') || (args.command === 'build-update' && !args.has('offline')),
     },
-    layout: args.has('layout') ? resolve(args.value('layout')!) : choices.layout,
-    sshKeys: args.has('ssh-key')
-      ? args.values('ssh-key').map((path) => resolve(path))
-      : args.has('no-ssh-key')
-        ? []
-        : choices.sshKeys,
+    layout,
+    sshKeys,
     updateUrl: parseUrl(args.value('update-url')) ?? choices.updateUrl,
     keep: parseCount('keep', args.value('keep')) ?? settings.keep ?? 3,
     flat: args.has('flat') || choices.flat,
@@ -115,12 +126,26 @@ export async function defaultChoices({
   };
 }
 
-/** The default services and the named ones; `name-` takes one away. */
+/** The default services and the named ones; `name-` takes one away. Throws 'usage' where that is not among them. */
 export function chooseServices(named: readonly string[]): string[] {
-  const removed = new Set(named.filter((name) => name.endsWith('-')).map((name) => name.slice(0, -1)));
-  return [...new Set([...defaultServices, ...named])].filter(
-    (name) => !name.endsWith('-') && !removed.has(name),
-  );
+  const removed = named.filter((name) => name.endsWith('-')).map((name) => name.slice(0, -1));
+  const added = [...new Set([...defaultServices, ...named.filter((name) => !name.endsWith('-'))])];
+  for (const name of removed.filter((candidate) => !added.includes(candidate))) {
+    throw new TreelineError('usage', `Cannot leave out the service ${name}: it would not be added anyway`, {
+      hint: knownNamesHint(name, added),
+    });
+  }
+  return added.filter((name) => !removed.includes(name));
+}
+
+async function refuseDirectories(option: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const real = await realPath(path).catch(() => path);
+    if ((await readEntry(real))?.kind !== 'directory') continue;
+    throw new TreelineError('usage', `Cannot use ${option} ${path}: it is a directory`, {
+      hint: `Name a file with ${option} FILE.`,
+    });
+  }
 }
 
 export function parseTarget(name: string): Target {
@@ -134,8 +159,12 @@ export function parseTarget(name: string): Target {
 export function parseArchitecture(name: string): Architecture {
   const architecture = architectures.find((known) => known === name);
   if (architecture !== undefined) return architecture;
+  const meant = otherNames[name.toLowerCase()];
   throw new TreelineError('usage', `Cannot build for the architecture ${name}: it is not supported`, {
-    hint: knownNamesHint(name, architectures),
+    hint:
+      meant === undefined
+        ? knownNamesHint(name, architectures)
+        : `Did you mean ${meant}? Known: ${architectures.join(', ')}.`,
   });
 }
 
@@ -143,20 +172,30 @@ export function parseArchitecture(name: string): Architecture {
 export function parseCount(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,9}$/.test(text)) return Number(text);
-  throw new TreelineError('usage', `Cannot use --${option} ${text}: it must be a whole number of at least 1`);
+  throw new TreelineError(
+    'usage',
+    `Cannot use --${option} ${text}: it must be a whole number of at least 1`,
+    {
+      hint: `Give another number, or leave --${option} out.`,
+    },
+  );
 }
 
 function parseUrl(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return text;
   if (/^https?:\/\/[^\s'"]+$/.test(text)) return text.replace(/\/+$/, '');
-  throw new TreelineError('usage', `Cannot use --update-url ${text}: it must be an http:// or https:// URL`);
+  throw new TreelineError('usage', `Cannot use --update-url ${text}: it must be an http:// or https:// URL`, {
+    hint: 'It names the directory that holds updates/, as the machine sees it: https://example.org/treeline',
+  });
 }
 
 /** https://reproducible-builds.org/specs/source-date-epoch/ */
 function parseEpoch(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
   if (/^\d{1,11}$/.test(text)) return Number(text);
-  throw new TreelineError('usage', `Cannot use SOURCE_DATE_EPOCH=${text}: it must be seconds since 1970`);
+  throw new TreelineError('usage', `Cannot use SOURCE_DATE_EPOCH=${text}: it must be seconds since 1970`, {
+    hint: 'Give it a number (date +%s prints one for now), or unset it: then the newest package gives the date.',
+  });
 }
 
 /** The caller's own public keys, where ssh looks for them. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import fs from 'fs-extra';
@@ -84,7 +84,7 @@ export async function copyIntoFile(source: string, target: string, offset: numbe
 
 /** Writes a whole file, making its directory. For files nobody reads before the build is done. */
 export async function writeFile(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
-  await fs.ensureDir(dirname(path));
+  await makeDirectory(dirname(path));
   await fs.writeFile(path, content, { mode });
   await fs.chmod(path, mode);
 }
@@ -100,7 +100,17 @@ export async function writeFileAtomically(
   await rename(beside, path);
 }
 
-export const makeDirectory = (path: string): Promise<void> => fs.ensureDir(path);
+/** Makes a directory and those above it. (Node's own `recursive` never ends below /proc and its like.) */
+export async function makeDirectory(path: string): Promise<void> {
+  const made = await mkdir(path).catch((error: NodeJS.ErrnoException) => error);
+  if (!(made instanceof Error) || (made.code === 'EEXIST' && (await fs.stat(path)).isDirectory())) return;
+  if (made.code !== 'ENOENT') throw made;
+  await makeDirectory(dirname(path));
+  await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
+    // Somebody else was quicker.
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
 /** Removes a file or a whole directory; nothing happens where there is none. */
 export const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
 export const move = (from: string, to: string): Promise<void> => rename(from, to);
@@ -166,7 +176,7 @@ export const sha256 = (content: string | Uint8Array): string =>
 
 /** A fresh directory for unfinished work below `parent`. */
 export async function temporaryDirectory(parent: string, purpose: string): Promise<string> {
-  await fs.ensureDir(parent);
+  await makeDirectory(parent);
   return mkdtemp(join(parent, `${purpose}-`));
 }
 

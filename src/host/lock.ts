@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { readFileSync, writeFileSync, mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
+import type { Command } from './command.ts';
 import { TreelineError } from './errors.ts';
 
 export interface HeldLock {
@@ -9,14 +9,16 @@ export interface HeldLock {
 }
 
 /**
- * Takes the workspace for one build. The lock is flock(2)'s, held by a small child that ends with us, so a build
+ * Takes the workspace for one build; the lock file's directory exists. The lock is flock(2)'s, held by a small child that ends with us, so a build
  * that was killed leaves nothing to clean up. Throws TreelineError 'busy' where another build holds it.
  */
 export async function takeLock(path: string, doing: string): Promise<HeldLock> {
-  mkdirSync(dirname(path), { recursive: true });
   const holder = execa(
     'flock',
-    ['--nonblock', '--conflict-exit-code', '75', path, 'sh', '-c', 'echo held; exec cat'],
+    [
+      ...['--nonblock', '--conflict-exit-code', '75', path],
+      ...['sh', '-c', 'echo held; cat; exec "$@" >/dev/null 2>&1', 'sh', farewell.program, ...farewell.args],
+    ],
     {
       stdin: 'pipe',
       reject: false,

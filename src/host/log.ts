@@ -1,5 +1,4 @@
-import { mkdirSync, openSync, closeSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { openSync, closeSync, writeSync } from 'node:fs';
 
 /** The whole story of one command, in a file whose path is shown when something fails. */
 export interface BuildLog {
@@ -10,9 +9,8 @@ export interface BuildLog {
   close(): void;
 }
 
-/** Opens `path` anew; written at once, so that the log survives a kill. */
+/** Opens `path`, whose directory exists, anew; written at once, so that the log survives a kill. */
 export function openLog(path: string): BuildLog {
-  mkdirSync(dirname(path), { recursive: true });
   const file = openSync(path, 'w');
   const started = performance.now();
   const line = (text: string): void => {

@@ -1,4 +1,6 @@
 import { join, resolve } from 'node:path';
+import { TreelineError } from './errors.ts';
+import { makeDirectory } from './files.ts';
 
 /** Where one project keeps what it builds. All paths are absolute. */
 export interface Workspace {
@@ -35,4 +37,20 @@ export function openWorkspace(root: string, output?: string): Workspace {
     temporary: join(state, 'tmp'),
     lockFile: join(state, 'lock'),
   };
+}
+
+/** Makes the directories that every building command needs. Throws 'host' where the place cannot be written to. */
+export async function prepareWorkspace({ root, output, logs }: Workspace): Promise<void> {
+  for (const directory of [logs, output]) {
+    await makeDirectory(directory).catch((cause: NodeJS.ErrnoException) => {
+      throw new TreelineError(
+        'host',
+        `Cannot build in ${root}: ${directory} cannot be made (${cause.code})`,
+        {
+          hint: 'Choose a directory that you may write to: --workspace DIR, --output DIR.',
+          cause,
+        },
+      );
+    });
+  }
 }

@@ -38,15 +38,23 @@ export async function importDeb(
   });
 }
 
-/** One commit that holds the files of several; where two have the same path, the later one's counts. */
-export async function mergeCommits(host: Host, refs: readonly string[], into: string): Promise<void> {
-  await ostree(host, [
+/**
+ * One commit that holds the files of several; where two have the same path, the later one's counts. No ref names it yet:
+ * an unfinished merge must not be taken for a finished one. Returns its id.
+ */
+export function mergeCommits(host: Host, refs: readonly string[]): Promise<string> {
+  return ostree(host, [
     'commit',
-    `--branch=${into}`,
+    '--orphan',
     '--timestamp=@0',
     '--subject=',
     ...refs.map((ref) => `--tree=ref=${ref}`),
   ]);
+}
+
+/** Makes `ref` name a commit. */
+export async function nameCommit(host: Host, ref: string, id: string): Promise<void> {
+  await ostree(host, ['refs', '--force', `--create=${ref}`, id]);
 }
 
 /** Refs of `refs` that the repository lacks. */

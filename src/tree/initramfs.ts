@@ -26,8 +26,8 @@ export async function makeInitramfs(
     await putDirectory(scratch, path);
   for (const path of ['bin', 'sbin', 'usr/sbin', 'lib'])
     await putLink(scratch, path, path === 'lib' ? 'usr/lib' : path === 'usr/sbin' ? 'bin' : 'usr/bin');
-  await putCopy(scratch, 'usr/bin/busybox', await resolveInTree(root, 'usr/bin/busybox'), { mode: 0o755 });
-  await putCopy(scratch, 'init', await resolveInTree(root, initPath), { mode: 0o755 });
+  await putCopy(scratch, 'usr/bin/busybox', await resolveInTree(root, 'usr/bin/busybox', 'follow'), { mode: 0o755 });
+  await putCopy(scratch, 'init', await resolveInTree(root, initPath, 'follow'), { mode: 0o755 });
   await putFile(scratch, 'etc/modules', recipe.settings.kernel.initramfs.map((name) => `${name}\n`).join(''));
   await copyModules(host, { root, recipe, version, scratch });
   await pack(host, scratch, { epoch, output: join(root, 'usr/lib/modules', version, 'initramfs.img') });

@@ -13,6 +13,7 @@ import {
   mergeCommits,
   mergedRef,
   missingRefs,
+  nameCommit,
   packageRef,
 } from '../ostree/packages.ts';
 
@@ -56,9 +57,13 @@ async function merge(
       host.emit({ type: 'stage-progress', stage: 'tree', done, total: wanted.length, unit: 'packages' });
     }),
   );
-  await mergeCommits(host, refs, ref);
-  if (exclude.length === 0) return;
-  await checkout(host, { ref, directory: scratch, writable: false });
+  const merged = await mergeCommits(host, refs);
+  if (exclude.length === 0) {
+    await nameCommit(host, ref, merged);
+    return;
+  }
+  await rm(scratch, { recursive: true, force: true });
+  await checkout(host, { ref: merged, directory: scratch, writable: false });
   await removeMatches(scratch, exclude);
   await ostree(host, [
     'commit',

@@ -18,7 +18,9 @@ export async function makeSkeleton(root: string): Promise<void> {
   ]) {
     await putDirectory(root, path);
   }
-  await putDirectory(root, 'tmp', { mode: 0o1777 });
+  for (const path of ['tmp', 'var/tmp']) await putDirectory(root, path, { mode: 0o1777 });
+  // Before a layer's files make it, as /root/…, with the mode of any directory.
+  await putDirectory(root, 'var/roothome', { mode: 0o700 });
   for (const path of ['bin', 'sbin', 'lib', 'lib64']) await putLink(root, path, `usr/${path}`);
   for (const path of ['home', 'opt', 'srv', 'mnt', 'media']) await putLink(root, path, `var/${path}`);
   await putLink(root, 'root', 'var/roothome');

@@ -54,8 +54,7 @@ export async function putDirectory(
   { mode = 0o755, uid = 0, gid = 0 }: Ownership & { mode?: number } = {},
 ): Promise<void> {
   const place = await resolveInTree(root, path, 'follow');
-  const made = await mkdir(place, { recursive: true });
-  if (made === undefined) return;
+  if (!(await makeDirectories(place))) return;
   await lchown(place, uid, gid);
   await chmod(place, mode);
 }
@@ -91,11 +90,19 @@ export async function existsInTree(root: string, path: string): Promise<boolean>
 }
 
 export const readInTree = async (root: string, path: string): Promise<string> =>
-  readFile(await resolveInTree(root, path), 'utf8');
+  readFile(await resolveInTree(root, path, 'follow'), 'utf8');
 
 async function clearPlace(root: string, path: string): Promise<string> {
   const place = await resolveInTree(root, path);
-  await mkdir(dirname(place), { recursive: true });
+  await makeDirectories(dirname(place));
   await rm(place, { recursive: true, force: true });
   return place;
+}
+
+/** Makes a directory and those above it, with the same mode whatever the caller's umask; false where it was there. */
+async function makeDirectories(path: string): Promise<boolean> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return false;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await chmod(made, 0o755);
+  return true;
 }

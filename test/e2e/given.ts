@@ -4,8 +4,9 @@ import { inject } from 'vitest';
 import { lacks } from '../helpers/needs.ts';
 import type { BuiltVersion, Images } from './images.ts';
 
-/** What the last service of the default runlevel writes to the console. */
-export const readyMarker = 'treeline: default runlevel reached, 0 services failed';
+/** What the last service of the default runlevel tells the system's log, and the console with its name in front. */
+export const readyMessage = 'default runlevel reached, 0 services failed';
+export const readyMarker = `treeline: ${readyMessage}`;
 
 export interface Given {
   images: Images;

@@ -72,13 +72,21 @@ export async function makeSquashfs(
   // mksquashfs would append.
   await remove(path);
   const level = { gzip: '4', zstd: '9' }[compression];
-  await host.run({
+  const squashfs = {
     program: 'mksquashfs',
     args: [
-      ...[root, path, '-noappend', '-quiet', '-no-progress', '-reproducible'],
+      // By way of a tar: in a directory, mksquashfs takes links to one symlink for several files when reading it has
+      // changed its access time, so that the first run gives other bits than the second.
+      ...['-', path, '-tar', '-noappend', '-quiet', '-no-progress', '-reproducible'],
       ...['-mkfs-time', String(epoch), '-all-time', String(epoch)],
+      // It takes no notice of the tar's entry for the root.
+      ...['-root-mode', '0755', '-root-uid', '0', '-root-gid', '0'],
       ...['-comp', compression, '-Xcompression-level', level, '-b', '256K'],
     ],
+  };
+  await host.run({
+    ...tarCommand({ epoch, args: [`--directory=${root}`, '.'] }),
+    pipeTo: [squashfs],
     doing: `make ${path}`,
   });
 }

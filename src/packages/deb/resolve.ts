@@ -76,7 +76,7 @@ async function refreshLists(apt: Apt, recipe: Recipe, { offline, refresh }: Pack
 async function listsState(apt: Apt): Promise<string[]> {
   const lists = join(apt.directory, 'lists');
   const names = await listNames(lists);
-  const releases = names.filter((name) => /Release$/.test(name));
+  const releases = names.filter((name) => name.endsWith('Release'));
   const covered = releases.map((name) => name.replace(/(In)?Release$/, ''));
   // A flat repository that is trusted as it is (`deb [trusted=yes] …`) need not have a release file.
   const bare = names.filter(
@@ -90,7 +90,7 @@ async function listsState(apt: Apt): Promise<string[]> {
 async function simulate(apt: Apt, recipe: Recipe): Promise<LockedPackage[]> {
   const wanted = recipe.packages.map((entry) => entry.name);
   if (wanted.length === 0) return [];
-  const answer = await apt.run('apt-get', ['install', '--print-uris', '--quiet=2', ...wanted], [0, 100]);
+  const answer = await apt.run('apt-get', ['install', '--print-uris', '--quiet', ...wanted], [0, 100]);
   if (answer.exitCode !== 0) throw unresolvable(recipe, answer);
   const chosen = parseUris(answer.stdout);
   const details = await apt.run('apt-cache', [

@@ -112,10 +112,7 @@ describe('a template for lxc', () => {
     await execa('unsquashfs', ['-quiet', '-no-progress', '-dest', unpacked, find(artifacts, '.squashfs')]);
     // Object, deployment, shell.
     expect((await stat(join(unpacked, 'sbin/busybox'))).nlink).toBe(3);
-    const { stdout } = await execa('ostree', ['fsck', '--quiet', `--repo=${unpacked}/ostree/repo`], {
-      all: true,
-    });
-    expect(stdout).toBe('');
+    await execa('ostree', ['fsck', '--quiet', `--repo=${unpacked}/ostree/repo`]);
   });
 
   test('has no time but the epoch', async () => {
@@ -167,7 +164,8 @@ test('a template for ovz is a .tar.gz with the name of an OS template, a squashf
 test('the objects of the repository that a sysroot is linked to are not written to', async () => {
   const { sysroot, repository } = await makeSmallSysroot(directory, { name: 'linked' });
   await template(sysroot, 'out-linked', { flat: true });
-  await execa('ostree', ['fsck', '--quiet', `--repo=${repository}`]);
+  const { exitCode } = await execa('ostree', ['fsck', '--quiet', `--repo=${repository}`], { reject: false });
+  expect(exitCode).toBe(0);
 });
 
 test('a tree without the shim is refused, with the layer that brings it', async () => {

@@ -179,10 +179,10 @@ choose_delta() {
 	fi
 }
 
-# The delta itself, what it holds unpacked (compressed to a fifth at best), and air. The version before the running one
+# The delta itself, what it holds unpacked (three and a half times as much), and air. The version before the running one
 # goes now if there is no room for three; otherwise it goes when the new one is deployed.
 check_space() {
-	needed=$(($1 * 6 / 1024 + 8192))
+	needed=$(($1 * 9 / 2 / 1024 + 8192))
 	[ "$(free_space)" -lt "$needed" ] || return 0
 	drop_previous
 	[ "$(free_space)" -ge "$needed" ] ||

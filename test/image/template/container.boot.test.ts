@@ -1,0 +1,285 @@
+import { execa } from 'execa';
+import { appendFile, cp, mkdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeTemplate } from '../../../src/image/template/template.ts';
+import type { Container, ContainerOptions } from '../../helpers/lxc.ts';
+import { shiftOwners, startContainer } from '../../helpers/lxc.ts';
+import {
+  commitTree,
+  deploy,
+  makeSmallSysroot,
+  makeSmallTree,
+  removeDirectory,
+  testDirectory,
+  testHost,
+  testRecipe,
+} from './small-sysroot.ts';
+
+let directory: string;
+let template: string;
+let repository: string;
+const containers: Container[] = [];
+
+/** A template of the small tree, unpacked for each test from the tarball that people download. */
+beforeAll(async () => {
+  directory = await testDirectory();
+  let sysroot: string;
+  ({ sysroot, repository } = await makeSmallSysroot(directory, { name: 'sysroot' }));
+  await makeTemplate(testHost(directory), {
+    sysroot,
+    recipe: testRecipe('lxc'),
+    version: '1',
+    epoch: 1_762_214_400,
+    directory,
+    name: 'small',
+    flat: true,
+  });
+  template = join(directory, 'small.tar.zst');
+});
+afterAll(async () => {
+  for (const container of containers) await container.destroy();
+  await removeDirectory(directory);
+});
+
+async function unpack(name: string, tarball = template): Promise<string> {
+  const rootfs = join(directory, name);
+  await mkdir(rootfs);
+  await execa('tar', ['--extract', '--numeric-owner', `--directory=${rootfs}`, '--file', tarball]);
+  return rootfs;
+}
+
+async function start(options: ContainerOptions): Promise<Container> {
+  const container = await startContainer(options);
+  containers.push(container);
+  return container;
+}
+
+/** Exit code of a command inside: 0 or not. */
+const succeeds = async (container: Container, command: string): Promise<boolean> =>
+  (await container.attach(command)).exitCode === 0;
+
+describe('a container of the template', () => {
+  let rootfs: string;
+  let container: Container;
+
+  beforeAll(async () => {
+    rootfs = await unpack('privileged');
+    container = await start({ rootfs });
+    await container.waitFor('small: version 1, PID 1 is init');
+  });
+
+  test("runs the deployment's init as PID 1 in the deployment as root", async () => {
+    expect(await container.attachText('readlink /proc/1/exe')).toBe('/usr/bin/busybox');
+    expect(await container.attachText('. /etc/os-release; echo $VERSION_ID')).toBe('1');
+    const [inside, outside] = [
+      await container.attachText('stat -c %i /'),
+      (await execa('stat', ['-Lc', '%i', join(rootfs, 'current')])).stdout,
+    ];
+    expect(inside).toBe(outside);
+  });
+
+  test.each(['/new', '/usr/new', '/sysroot/new', '/sysroot/ostree/new'])(
+    'cannot write to %s',
+    async (path) => {
+      const { exitCode, stderr } = await container.attach(`touch ${path}`);
+      expect(exitCode).not.toBe(0);
+      expect(stderr).toContain('Read-only file system');
+    },
+  );
+
+  test.each(['/etc/new', '/var/new', '/root/new', '/tmp/new', '/run/new', '/boot/new'])(
+    'can write to %s',
+    async (path) => {
+      expect(await container.attach(`touch ${path}`)).toMatchObject({ exitCode: 0, stderr: '' });
+    },
+  );
+
+  test('is known as booted by ostree', async () => {
+    expect(await succeeds(container, 'test -e /run/ostree-booted')).toBe(true);
+    expect(await container.attachText('readlink /ostree')).toBe('sysroot/ostree');
+  });
+
+  test('keeps what its manager mounted: /proc/sys is read-only, the console is there, nothing is mounted twice', async () => {
+    const { stderr } = await container.attach('echo x >/proc/sys/kernel/hostname');
+    expect(stderr).toContain('Read-only file system');
+    expect(await succeeds(container, 'test -c /dev/console && test -c /dev/pts/ptmx')).toBe(true);
+    const points = (await container.attachText('cut -d " " -f 5 /proc/self/mountinfo')).split('\n');
+    expect(points.toSorted()).toEqual([...new Set(points)].toSorted());
+    expect(points.filter((point) => point.startsWith('/sysroot/'))).toEqual([]);
+  });
+
+  test('enters a new deployment at a reboot from inside, and keeps /etc and /var', async () => {
+    await container.attachText('echo mine >/etc/mine; echo mine >/var/mine');
+    await makeSmallTree(join(directory, 'second.tree'), '2');
+    await commitTree(repository, join(directory, 'second.tree'), '2');
+    await deploy(repository, rootfs);
+    expect(await container.attachText('. /etc/os-release; echo $VERSION_ID')).toBe('1');
+    await container.attachText('reboot');
+    await container.waitFor('small: going down');
+    await container.waitFor('small: version 2, PID 1 is init');
+    expect(await container.attachText('cat /etc/mine /var/mine')).toBe('mine\nmine');
+    expect(await readlink(join(rootfs, 'current'))).toMatch(/\.0$/);
+    const { stdout } = await execa('cat', [join(rootfs, 'etc/os-release')]);
+    expect(stdout).toContain('VERSION_ID=2');
+  });
+
+  test('goes back to the old deployment when that is made the default again', async () => {
+    await execa('ostree', ['admin', 'undeploy', '0', `--sysroot=${rootfs}`]);
+    await container.attachText('reboot');
+    await container.waitFor('small: version 1, PID 1 is init');
+    expect(await container.attachText('cat /var/mine')).toBe('mine');
+  });
+
+  test('stops when it powers off, and starts again', async () => {
+    await container.attach('poweroff');
+    await container.waitFor('small: going down');
+    await container.waitStopped();
+    await container.start();
+    await container.waitFor('small: version 1, PID 1 is init');
+  });
+
+  test('stops when its manager asks for it', async () => {
+    await container.stop();
+    await container.waitFor('small: going down', 1000);
+    expect(await container.state()).toBe('STOPPED');
+  });
+});
+
+test('an unprivileged container runs too, with a root file system that is read-only all the same', async () => {
+  const rootfs = await unpack('unprivileged');
+  await shiftOwners(rootfs, 100_000);
+  // The way to the rootfs must be open to the container's root.
+  await execa('chmod', ['0755', directory]);
+  const container = await start({ rootfs, firstId: 100_000 });
+  await container.waitFor('small: version 1, PID 1 is init');
+  expect(await container.attachText('cat /proc/self/uid_map')).toMatch(/^0\s+100000\s+65536$/);
+  expect(await succeeds(container, 'touch /new')).toBe(false);
+  expect(await succeeds(container, 'touch /sysroot/new')).toBe(false);
+  expect(await succeeds(container, 'touch /etc/new /var/new')).toBe(true);
+});
+
+test('a root file system that is mounted nosuid and nodev is made read-only in a user namespace too', async () => {
+  const place = join(directory, 'strict');
+  await mkdir(place);
+  await execa('mount', ['-t', 'tmpfs', '-o', 'nosuid,nodev,mode=0755', 'strict', place]);
+  try {
+    const rootfs = await unpack('strict/rootfs');
+    await shiftOwners(rootfs, 100_000);
+    const container = await start({ rootfs, firstId: 100_000 });
+    await container.waitFor('small: version 1, PID 1 is init');
+    expect(container.output).not.toContain('cannot make');
+    expect(await succeeds(container, 'touch /new')).toBe(false);
+    await container.destroy();
+  } finally {
+    await execa('umount', [place]);
+  }
+});
+
+test('where pivot_root is forbidden, it is a chroot with the same writable places', async () => {
+  const rootfs = await unpack('no-pivot');
+  const profile = join(directory, 'no-pivot.seccomp');
+  await writeFile(profile, '2\ndenylist\n[all]\npivot_root errno 1\n');
+  const container = await start({ rootfs, config: [`lxc.seccomp.profile = ${profile}`] });
+  await container.waitFor('using chroot');
+  await container.waitFor('small: version 1, PID 1 is init');
+  // lxc-attach enters the old root, whose links lead to the deployment.
+  expect(await container.attachText('. /etc/os-release; echo $VERSION_ID')).toBe('1');
+  const inDeployment = (command: string): string => `chroot /proc/1/root /bin/sh -c '${command}'`;
+  expect(await succeeds(container, inDeployment('touch /new'))).toBe(false);
+  expect(await succeeds(container, inDeployment('touch /etc/new /var/new && test -d /sysroot/ostree'))).toBe(
+    true,
+  );
+});
+
+test('without CAP_SYS_ADMIN it says on the console what is missing and what to do, and ends', async () => {
+  const rootfs = await unpack('no-mounts');
+  const container = await start({ rootfs, config: ['lxc.cap.drop = sys_admin'] }).catch(
+    (error: Error) => error,
+  );
+  if (container instanceof Error) {
+    expect(container.message).toContain('it may not mount (CAP_SYS_ADMIN is missing)');
+    return;
+  }
+  await container.waitFor('it may not mount (CAP_SYS_ADMIN is missing)');
+  await container.waitFor('lxc.cap.drop');
+  await container.waitFor('flat template');
+  await container.waitStopped();
+});
+
+test('the flat template runs without CAP_SYS_ADMIN', async () => {
+  const rootfs = await unpack('flat', join(directory, 'small-flat.tar.zst'));
+  const container = await start({ rootfs, config: ['lxc.cap.drop = sys_admin'] });
+  await container.waitFor('small: version 1, PID 1 is init');
+  expect(await succeeds(container, 'touch /new /usr/new /etc/new /var/new')).toBe(true);
+});
+
+test('a link /current to a deployment that is gone is no obstacle', async () => {
+  const rootfs = await unpack('dangling');
+  await rm(join(rootfs, 'current'));
+  const container = await start({ rootfs });
+  await container.waitFor('small: version 1, PID 1 is init');
+  expect(await readlink(join(rootfs, 'current'))).toMatch(
+    /^ostree\/deploy\/treeline\/deploy\/[0-9a-f]{64}\.0$/,
+  );
+});
+
+test('a container without boot entries says so, and ends', async () => {
+  const rootfs = await unpack('no-entries');
+  await rm(join(rootfs, 'boot/loader'));
+  const container = await start({ rootfs }).catch((error: Error) => error);
+  if (container instanceof Error) {
+    expect(container.message).toContain('there is no boot entry');
+    return;
+  }
+  await container.waitFor('there is no boot entry');
+  await container.waitStopped();
+});
+
+test('lxc-create takes tarball and metadata, and what it makes starts', async () => {
+  const lxcPath = join(directory, 'lxc');
+  await mkdir(lxcPath);
+  await execa('lxc-create', [
+    ...['--lxcpath', lxcPath, '--name', 'small', '--template', 'local', '--config', '/dev/null', '--'],
+    ...['--metadata', join(directory, 'small-meta.tar.xz'), '--fstree', join(directory, 'small.tar.xz')],
+  ]);
+  const consoleFile = join(lxcPath, 'console');
+  await appendFile(
+    join(lxcPath, 'small/config'),
+    `lxc.net.0.type = empty\nlxc.console.logfile = ${consoleFile}\n`,
+  );
+  const where = ['--lxcpath', lxcPath, '--name', 'small'];
+  try {
+    await execa('lxc-start', [...where, '--daemon'], { stdin: 'ignore' });
+    const { stdout } = await execa('lxc-attach', [
+      ...where,
+      '--',
+      '/bin/cat',
+      '/proc/1/comm',
+      '/etc/os-release',
+    ]);
+    expect(stdout).toMatch(/^init\nID=small/);
+  } finally {
+    await execa('lxc-stop', [...where, '--kill'], { reject: false });
+  }
+});
+
+test('the configuration beside the template starts it once its places are filled in', async () => {
+  const rootfs = await unpack('configured');
+  const lxcPath = join(directory, 'lxc-configured');
+  await mkdir(join(lxcPath, 'NAME'), { recursive: true });
+  await cp(join(directory, 'small.conf'), join(lxcPath, 'NAME/config'));
+  await execa('sed', [
+    ...['-i', '-e', `s,/var/lib/lxc/NAME/rootfs,${rootfs},`],
+    ...['-e', 's/^lxc.net.0.type = veth/lxc.net.0.type = empty/', '-e', '/^lxc.net.0.\\(link\\|flags\\)/d'],
+    join(lxcPath, 'NAME/config'),
+  ]);
+  const where = ['--lxcpath', lxcPath, '--name', 'NAME'];
+  try {
+    await execa('lxc-start', [...where, '--daemon'], { stdin: 'ignore' });
+    const { stdout } = await execa('lxc-attach', [...where, '--', '/bin/cat', '/proc/1/comm']);
+    expect(stdout).toBe('init');
+  } finally {
+    await execa('lxc-stop', [...where, '--kill'], { reject: false });
+  }
+});

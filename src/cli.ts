@@ -6,6 +6,7 @@ import type { Sources } from './cli/build-options.ts';
 import {
   defaultChoices,
   parseCount,
+  parsePort,
   parseTarget,
   readBuildOptions,
   readUpdateOptions,
@@ -44,7 +45,7 @@ const keptLogs = 20;
  */
 export async function main(argv: readonly string[], home: string): Promise<number> {
   // Whoever reads our output may stop reading (| head); that ends the output, not the work.
-  process.stdout.on('error', () => {});
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const json = argv.includes('--json');
   let logPath: string | undefined;
   try {
@@ -58,10 +59,8 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     const sources: Sources = { args, settings, workspace, home, environment: process.env };
     const building = ['build', 'build-update', 'setup'].includes(args.command);
     const stop = stopOnSignals();
-    if (building) await prepareWorkspace(workspace);
     if (args.command.startsWith('build')) requireRoot(args.command);
-    if (building) makeWritableDirectory(workspace.root, '--workspace');
-    if (building) makeWritableDirectory(workspace.output, '--output');
+    if (building) prepareWorkspace(workspace);
     const log = building ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
     if (building) logPath = log.path;
     const mode = chooseMode({ json, quiet: args.has('quiet'), isTTY: process.stdout.isTTY });
@@ -163,7 +162,7 @@ async function runBoot(host: Host, args: Arguments): Promise<number> {
     memory: parseCount('memory', args.value('memory')),
     disk: args.value('disk'),
     uefi: args.has('uefi'),
-    port: parseCount('port', args.value('port')),
+    port: parsePort(args.value('port')),
     persist: args.has('persist'),
     print: args.has('print'),
   });
@@ -184,7 +183,7 @@ async function runServe(host: Host, args: Arguments): Promise<number> {
   const repository = await openArchive(host);
   const server = await serveDirectory({
     mounts: { '/': output, ...(repository === undefined ? {} : { '/repo/': repository }) },
-    port: parseCount('port', args.value('port')) ?? 8000,
+    port: parsePort(args.value('port')) ?? 8000,
     address: args.value('address') ?? '127.0.0.1',
   });
   host.emit({

@@ -144,7 +144,9 @@ export async function isReleased({ host, recipe, commit, inputs }: Image): Promi
 }
 
 async function publishedRelease(host: Host, commit: Commit, digest: string): Promise<Release | undefined> {
-  const found = await readRelease(join(releasesOf(host.workspace, commit.ref), commit.version));
+  // A damaged manifest is none: the image is made again.
+  const directory = join(releasesOf(host.workspace, commit.ref), commit.version);
+  const found = await readRelease(directory).catch(() => undefined);
   return found?.manifest.inputs === digest && found.manifest.commit === commit.id ? found : undefined;
 }
 

@@ -181,6 +181,15 @@ export function parseCount(option: string, text: string | undefined): number | u
   );
 }
 
+/** A TCP port, or undefined where the option was not given. */
+export function parsePort(text: string | undefined): number | undefined {
+  const port = parseCount('port', text);
+  if (port === undefined || port < 65536) return port;
+  throw new TreelineError('usage', `Cannot use --port ${text}: ports go up to 65535`, {
+    hint: 'Give another number, or leave --port out.',
+  });
+}
+
 function parseUrl(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return text;
   if (/^https?:\/\/[^\s'"]+$/.test(text)) return text.replace(/\/+$/, '');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { TreelineError } from '../host/errors.ts';
 import { listNames, readTextIfExists, writeFileAtomically } from '../host/files.ts';
 import type { Workspace } from '../host/workspace.ts';
 import type { BuildOptions } from '../options.ts';
@@ -49,5 +50,20 @@ export async function readChoices(workspace: Workspace): Promise<Choices[]> {
     (name) => name.endsWith('.json') && !name.startsWith('.'),
   );
   const texts = await Promise.all(names.map((name) => readTextIfExists(join(directoryOf(workspace), name))));
-  return texts.map((text) => choicesSchema.parse(JSON.parse(text!)));
+  return texts.map((text, index) => parseChoices(text!, join(directoryOf(workspace), names[index]!)));
+}
+
+function parseChoices(text: string, path: string): Choices {
+  try {
+    return choicesSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new TreelineError(
+      'update',
+      `Cannot read ${path}, what was chosen when the image was built: it is damaged`,
+      {
+        hint: 'Build that image again with the options it had (npm run build:vm, …): that writes the file anew.',
+        cause,
+      },
+    );
+  }
 }

@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { TreelineError } from '../host/errors.ts';
 import { readTextIfExists } from '../host/files.ts';
@@ -41,12 +41,18 @@ export async function readSettings(path: string): Promise<WorkspaceSettings> {
         nearest === undefined
           ? `known: ${Object.keys(settingsSchema.shape).join(', ')}`
           : `did you mean ${nearest}?`;
-      problems.push(`${path}: unknown setting ${key}; ${mean}`);
+      problems.push(`${at(offsetOfKey(document, key))}: unknown setting ${key}; ${mean}`);
     }
   }
   throw new TreelineError('usage', `Cannot use the settings: ${problems.join('; ')}`, {
     hint: `Correct ${path}; docs/settings.md lists what it may hold.`,
   });
+}
+
+function offsetOfKey(document: ReturnType<typeof parseDocument>, key: string): number | undefined {
+  const pairs = isMap(document.contents) ? document.contents.items : [];
+  const found = pairs.map((pair) => pair.key).find((node) => isScalar(node) && String(node.value) === key);
+  return isScalar(found) ? found.range?.[0] : undefined;
 }
 
 function offsetOf(

@@ -116,6 +116,8 @@ export async function runCommand(
     };
   } catch (error) {
     endAll();
+    if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
+      throw noSpace(doing(command), `${command.outputFile}`);
     throw error;
   } finally {
     signal.removeEventListener('abort', endAll);
@@ -157,7 +159,6 @@ interface Failed {
 /** One error for a chain: when one program fails, its neighbours lose their pipe, so it is the first that ended by itself. */
 function failure(whole: Command, failed: readonly Failed[]): TreelineError {
   const { link, result } = failed.find(({ result: { signal } }) => signal !== 'SIGPIPE') ?? failed[0]!;
-  const doing = whole.doing ?? `run ${link.program}`;
   if (result.exitCode === 127 && textOf(result.stderr).startsWith('setpriv: failed to execute')) {
     return missingToolError([link.program]);
   }
@@ -167,14 +168,19 @@ function failure(whole: Command, failed: readonly Failed[]): TreelineError {
     .trim();
   const output = (stderr === '' ? textOf(result.stdout).trim() : stderr).split('\n').slice(-40).join('\n');
   if (/no space left on device/i.test(output)) {
-    return new TreelineError('host', `Cannot ${doing}: no space left on the disk`, {
-      hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
-      output,
-    });
+    return noSpace(doing(whole, link), output);
   }
   const reason = result.signal === undefined ? `exit code ${result.exitCode}` : `ended by ${result.signal}`;
-  return new TreelineError('command', `Cannot ${doing}: ${link.program} failed (${reason})`, {
+  return new TreelineError('command', `Cannot ${doing(whole, link)}: ${link.program} failed (${reason})`, {
     hint: whole.hint ?? `The command was: ${commandLine(whole)}`,
     output,
   });
 }
+
+const doing = (whole: Command, link: Command = whole): string => whole.doing ?? `run ${link.program}`;
+
+const noSpace = (what: string, output: string): TreelineError =>
+  new TreelineError('host', `Cannot ${what}: no space left on the disk`, {
+    hint: 'Free some space (df -h shows where), then run the same command again: what was finished is kept.',
+    output,
+  });

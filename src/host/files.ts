@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -47,7 +48,7 @@ export async function readBytesAt(path: string, offset: number, length: number):
 export async function writeBytesAt(path: string, offset: number, bytes: Uint8Array): Promise<void> {
   const file = await open(path, 'r+');
   try {
-    await file.write(bytes, 0, bytes.length, offset);
+    await writeWhole(file, bytes, offset);
   } finally {
     await file.close();
   }
@@ -74,11 +75,18 @@ export async function copyIntoFile(source: string, target: string, offset: numbe
       const { bytesRead } = await from.read(buffer, 0, block, position);
       if (bytesRead === 0) return;
       const part = buffer.subarray(0, bytesRead);
-      if (!part.equals(zeros.subarray(0, bytesRead))) await to.write(part, 0, bytesRead, offset + position);
+      if (!part.equals(zeros.subarray(0, bytesRead))) await writeWhole(to, part, offset + position);
       position += bytesRead;
     }
   } finally {
     await Promise.all([from.close(), to.close()]);
+  }
+}
+
+/** write(2) may take a part only, as when the disk becomes full; the next call then says why. */
+async function writeWhole(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
   }
 }
 

@@ -9,10 +9,15 @@ export interface HeldLock {
 }
 
 /**
- * Takes the workspace for one build; the lock file's directory exists. The lock is flock(2)'s, held by a small child that ends with us, so a build
- * that was killed leaves nothing to clean up. Throws TreelineError 'busy' where another build holds it.
+ * Takes the workspace for one build; the lock file's directory exists. The lock is flock(2)'s, held by a small child
+ * that ends with us, so a build that was killed leaves nothing to clean up. `farewell`: what that child runs at the
+ * end, however the build ended, before another one can begin. Throws TreelineError 'busy' where another build holds it.
  */
-export async function takeLock(path: string, doing: string): Promise<HeldLock> {
+export async function takeLock(
+  path: string,
+  doing: string,
+  farewell: Pick<Command, 'program' | 'args'> = { program: 'true', args: [] },
+): Promise<HeldLock> {
   const holder = execa(
     'flock',
     [

@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
-import { TreelineError } from './errors.ts';
-import { makeDirectory } from './files.ts';
+import { makeWritableDirectory } from './writable.ts';
 
 /** Where one project keeps what it builds. All paths are absolute. */
 export interface Workspace {
@@ -40,17 +39,7 @@ export function openWorkspace(root: string, output?: string): Workspace {
 }
 
 /** Makes the directories that every building command needs. Throws 'host' where the place cannot be written to. */
-export async function prepareWorkspace({ root, output, logs }: Workspace): Promise<void> {
-  for (const directory of [logs, output]) {
-    await makeDirectory(directory).catch((cause: NodeJS.ErrnoException) => {
-      throw new TreelineError(
-        'host',
-        `Cannot build in ${root}: ${directory} cannot be made (${cause.code})`,
-        {
-          hint: 'Choose a directory that you may write to: --workspace DIR, --output DIR.',
-          cause,
-        },
-      );
-    });
-  }
+export function prepareWorkspace({ output, logs }: Workspace): void {
+  makeWritableDirectory(logs, '--workspace');
+  makeWritableDirectory(output, '--output');
 }

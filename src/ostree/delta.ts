@@ -32,7 +32,7 @@ export async function makeDelta(
 
 /**
  * Applies a delta to a scratch repository that holds nothing but the old commit, and checks that the new commit is
- * there, whole and bit for bit: objects are named by their content, and fsck reads every one. Throws 'update'.
+ * there, whole and bit for bit, and signed: objects are named by their content, and fsck reads every one. Throws 'update'.
  */
 export async function proveDelta(host: Host, delta: Delta, scratch: string): Promise<void> {
   const repository = join(scratch, `prove-${delta.from?.slice(0, 12) ?? 'nothing'}-${delta.to.slice(0, 12)}`);
@@ -48,6 +48,7 @@ export async function proveDelta(host: Host, delta: Delta, scratch: string): Pro
     await ostree(host, ['static-delta', 'apply-offline', delta.path], inScratch);
     await ostree(host, ['refs', '--create=proved', delta.to], inScratch);
     await ostree(host, ['fsck', '--quiet'], inScratch);
+    await compareSignatures(host, delta, repository);
   } catch (cause) {
     if (host.signal.aborted) throw cause;
     throw new TreelineError(
@@ -62,4 +63,12 @@ export async function proveDelta(host: Host, delta: Delta, scratch: string): Pro
   } finally {
     await remove(repository);
   }
+}
+
+/** A commit's signature is not part of its id, and a system takes no commit without it. */
+async function compareSignatures(host: Host, delta: Delta, repository: string): Promise<void> {
+  const read = ['show', '--print-detached-metadata-key=ostree.gpgsigs', delta.to];
+  const [made, arrived] = [await ostree(host, read), await ostree(host, read, { repository })];
+  if (arrived !== made)
+    throw new TreelineError('update', 'The signature that arrived is not the one that was made');
 }

@@ -1,3 +1,4 @@
+import { TreelineError } from '../host/errors.ts';
 import { makeDirectory, pathExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit } from '../model.ts';
@@ -25,14 +26,23 @@ export async function ostree(
   return output.stdout.trim();
 }
 
-/** The commit that a ref names, or undefined. */
+/** The commit that a ref names, or undefined where there is no such ref; a repository that cannot be read is an error. */
 export async function resolveRef(host: Host, ref: string): Promise<string | undefined> {
   const found = await host.run({
     program: 'ostree',
     args: [`--repo=${host.workspace.repository}`, 'rev-parse', ref],
     accept: [0, 1],
   });
-  return found.exitCode === 0 ? found.stdout.trim() : undefined;
+  if (found.exitCode === 0) return found.stdout.trim();
+  if (/Refspec .* not found/.test(found.stderr)) return undefined;
+  throw new TreelineError(
+    'command',
+    `Cannot read ${host.workspace.repository}: it is no whole OSTree repository`,
+    {
+      hint: 'Restore it from your backup. Without it, remove the directory: the next build begins a history of its own.',
+      output: found.stderr.trim(),
+    },
+  );
 }
 
 /** Every ref below a prefix, without the prefix's own slash, sorted. */

@@ -11,18 +11,23 @@ export async function runHooks(host: Host, root: string, recipe: Recipe, phase: 
     const command = hostPhases.has(phase)
       ? { program: hook.path, args: [], cwd: root, env: { ...variables, TREELINE_ROOT: root } }
       : { program: 'bwrap', args: sandboxArguments(root, hook, variables) };
-    const { exitCode, stdout, stderr } = await host.run({ ...command, accept: anyExitCode });
+    const { exitCode, stdout, stderr } = await host
+      .run({ ...command, accept: anyExitCode })
+      .catch((error: unknown) => endedBySignal(error));
     if (exitCode !== 0) {
-      throw new TreelineError(
-        'hook',
-        `Cannot build ${recipe.ref}: the hook ${hook.path} failed (exit code ${exitCode})`,
-        {
-          hint: `It belongs to the layer ${hook.origin.layer}. ${sandboxNote(phase)}`,
-          output: `${stdout}${stderr}`.trim(),
-        },
-      );
+      const reason = exitCode === undefined ? 'was killed' : `failed (exit code ${exitCode})`;
+      throw new TreelineError('hook', `Cannot build ${recipe.ref}: the hook ${hook.path} ${reason}`, {
+        hint: `It belongs to the layer ${hook.origin.layer}. ${sandboxNote(phase)}`,
+        output: `${stdout}${stderr}`.trim(),
+      });
     }
   }
+}
+
+/** With every exit code accepted, a command fails only without one. */
+function endedBySignal(error: unknown): { exitCode: undefined; stdout: string; stderr: string } {
+  if (!(error instanceof TreelineError) || error.code !== 'command') throw error;
+  return { exitCode: undefined, stdout: error.output ?? '', stderr: '' };
 }
 
 const anyExitCode = Array.from({ length: 256 }, (_, code) => code);
@@ -37,6 +42,18 @@ function hookVariables(recipe: Recipe): Record<string, string> {
   };
 }
 
+/** See capabilities(7): what chown, chmod, su and the like need. */
+const keptCapabilities = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SETFCAP',
+  'CAP_SYS_CHROOT',
+];
+
 /** The tree as `/`, no network, nothing of the host; the hook itself lies on a tmpfs, so that nothing of it stays. */
 function sandboxArguments(root: string, hook: Hook, variables: Record<string, string>): string[] {
   const set = Object.entries(variables).flatMap(([name, value]) => ['--setenv', name, value]);
@@ -49,6 +66,8 @@ function sandboxArguments(root: string, hook: Hook, variables: Record<string, st
       '--die-with-parent',
       '--clearenv',
     ],
+    // Root in the tree, but not on this machine: no device nodes, no mounts, no modules.
+    ...['--cap-drop', 'ALL', ...keptCapabilities.flatMap((name) => ['--cap-add', name])],
     ...['--bind', root, '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run'],
     ...['--ro-bind', hook.path, `/tmp/hook/${hook.name}`],
     ...[

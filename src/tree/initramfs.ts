@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
-import { listTree, makeDirectory, remove, setTimes } from '../host/files.ts';
+import { changeMode, listTree, makeDirectory, remove, setTimes } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { knownNamesHint } from '../host/nearest.ts';
 import type { Recipe } from '../model.ts';
@@ -26,7 +26,9 @@ export async function makeInitramfs(
     await putDirectory(scratch, path);
   for (const path of ['bin', 'sbin', 'usr/sbin', 'lib'])
     await putLink(scratch, path, path === 'lib' ? 'usr/lib' : path === 'usr/sbin' ? 'bin' : 'usr/bin');
-  await putCopy(scratch, 'usr/bin/busybox', await resolveInTree(root, 'usr/bin/busybox', 'follow'), { mode: 0o755 });
+  await putCopy(scratch, 'usr/bin/busybox', await resolveInTree(root, 'usr/bin/busybox', 'follow'), {
+    mode: 0o755,
+  });
   await putCopy(scratch, 'init', await resolveInTree(root, initPath, 'follow'), { mode: 0o755 });
   await putFile(scratch, 'etc/modules', recipe.settings.kernel.initramfs.map((name) => `${name}\n`).join(''));
   await copyModules(host, { root, recipe, version, scratch });
@@ -106,4 +108,5 @@ async function pack(
     outputFile: output,
     doing: 'pack the initramfs',
   });
+  await changeMode(output, 0o644);
 }

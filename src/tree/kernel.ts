@@ -1,4 +1,4 @@
-import { readdir, rename } from 'node:fs/promises';
+import { chmod, lstat, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import picomatch from 'picomatch';
 import { TreelineError } from '../host/errors.ts';
@@ -32,7 +32,9 @@ export async function placeKernel(host: Host, root: string, recipe: Recipe): Pro
 
 async function findKernel(root: string, recipe: Recipe): Promise<string> {
   const versions = await readdir(join(root, 'usr/lib/modules')).catch(() => []);
-  const images = (await readdir(join(root, 'boot'))).filter((name) => /^vmlinu[xz]-/.test(name));
+  const images = (await readdir(join(root, 'boot')).catch(() => [])).filter((name) =>
+    /^vmlinu[xz]-/.test(name),
+  );
   if (versions.length !== 1 || images.length !== 1) {
     const found = `${images.length} kernels in /boot, modules for ${versions.length === 0 ? 'none' : versions.join(', ')}`;
     throw new TreelineError(
@@ -73,6 +75,13 @@ export async function runDepmod(host: Host, root: string, version: string): Prom
     args: ['--basedir', root, version],
     doing: 'index the kernel modules',
   });
+  const directory = join(root, 'usr/lib/modules', version);
+  for (const name of await readdir(directory)) {
+    // depmod's own files have no other link, and the caller's umask.
+    const stat = await lstat(join(directory, name));
+    if (name.startsWith('modules.') && stat.isFile() && stat.nlink === 1)
+      await chmod(join(directory, name), 0o644);
+  }
 }
 
 /** modules.dep: `path: path…`, paths relative to the modules' directory. */

@@ -16,9 +16,13 @@ export async function applyPermissions(root: string, { settings, origins }: Reci
   for (const permission of settings.permissions) {
     if (!(await existsInTree(root, permission.path))) {
       const origin = origins.get(`permissions.${permission.path}`);
-      throw new TreelineError('recipe', `Cannot set permissions of /${permission.path}: the tree has no such path`, {
-        hint: `Correct it in ${origin?.file ?? 'the layer that states it'}; npm run explain shows where it comes from.`,
-      });
+      throw new TreelineError(
+        'recipe',
+        `Cannot set permissions of /${permission.path}: the tree has no such path`,
+        {
+          hint: `Correct it in ${origin?.file ?? 'the layer that states it'}; npm run explain shows where it comes from.`,
+        },
+      );
     }
     await setPermissions(root, permission.path, permission);
   }

@@ -7,7 +7,11 @@ import { TreelineError } from '../host/errors.ts';
  * follow them: an absolute link starts at the tree's root, and nothing leads out of it. The last component is followed
  * only with `last: 'follow'`. Throws 'recipe' on a loop.
  */
-export async function resolveInTree(root: string, path: string, last: 'keep' | 'follow' = 'keep'): Promise<string> {
+export async function resolveInTree(
+  root: string,
+  path: string,
+  last: 'keep' | 'follow' = 'keep',
+): Promise<string> {
   const pending = path.split('/').filter((part) => part !== '' && part !== '.');
   const resolved: string[] = [];
   for (let links = 0; pending.length > 0;) {

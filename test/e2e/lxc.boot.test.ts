@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Container } from '../helpers/lxc.ts';
 import { startContainer } from '../helpers/lxc.ts';
 import { runOverSsh } from '../helpers/ssh.ts';
@@ -108,9 +108,11 @@ describe.skipIf(skipped)(`a container${note}`, () => {
     const started = async (): Promise<void> => {
       starts += 1;
       await container.waitFor(/default runlevel reached|login: $/);
-      await expect
-        .poll(() => container.attach(`grep -c '${readyMessage}' /var/log/messages`), { timeout: 60_000 })
-        .toMatchObject({ stdout: String(starts) });
+      const count = `grep -c '${readyMessage}' /var/log/messages`;
+      await vi.waitFor(
+        async () => expect((await container.attach(count)).stdout).toBe(String(starts)),
+        30_000,
+      );
     };
     const refused = async (command: string): Promise<string> => {
       const { stdout, stderr, exitCode } = await container.attach(command);

@@ -19,10 +19,20 @@ export const buildDate = 1_700_000_000;
 
 /** Builds a .deb in `directory` and gives its path. */
 export function buildDeb(directory: string, request: DebRequest): string {
-  const { name, version = '1.0', depends, files = { [`usr/share/${name}`]: `${name} ${version}\n` } } = request;
+  const {
+    name,
+    version = '1.0',
+    depends,
+    files = { [`usr/share/${name}`]: `${name} ${version}\n` },
+  } = request;
   const root = mkdtempSync(join(tmpdir(), 'tl-deb-'));
   try {
-    const control = [`Package: ${name}`, `Version: ${version}`, 'Architecture: amd64', 'Maintainer: Test <test@localhost>'];
+    const control = [
+      `Package: ${name}`,
+      `Version: ${version}`,
+      'Architecture: amd64',
+      'Maintainer: Test <test@localhost>',
+    ];
     if (depends !== undefined) control.push(`Depends: ${depends}`);
     const all = { 'DEBIAN/control': `${control.join('\n')}\nDescription: ${name}\n`, ...files };
     for (const [path, text] of Object.entries(all)) {
@@ -48,9 +58,18 @@ export function indexDebs(directory: string): void {
   const records = debs.toSorted().map((file) => {
     const control = execFileSync('dpkg-deb', ['--field', join(directory, file)], { encoding: 'utf8' });
     const [description, ...fields] = control.trim().split('\n').toReversed();
-    const sha256 = createHash('sha256').update(readFileSync(join(directory, file))).digest('hex');
+    const sha256 = createHash('sha256')
+      .update(readFileSync(join(directory, file)))
+      .digest('hex');
     const size = statSync(join(directory, file)).size;
-    return [...fields.toReversed(), `Filename: ./${file}`, `Size: ${size}`, `SHA256: ${sha256}`, description, ''].join('\n');
+    return [
+      ...fields.toReversed(),
+      `Filename: ./${file}`,
+      `Size: ${size}`,
+      `SHA256: ${sha256}`,
+      description,
+      '',
+    ].join('\n');
   });
   writeFileSync(join(directory, 'Packages'), records.join('\n'));
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -26,6 +26,7 @@ export interface TemporaryHost extends Host {
 /** A Host on a workspace of its own, with a real log, that disappears with the test. */
 export function temporaryHost(root = temporaryDirectory()): TemporaryHost {
   const workspace = openWorkspace(root);
+  mkdirSync(workspace.logs, { recursive: true });
   const log = openLog(join(workspace.logs, 'test.log'));
   onTestFinished(() => log.close());
   const events: Event[] = [];

@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -11,7 +11,7 @@ export interface ContainerOptions {
   rootfs: string;
   /** Lines of LXC configuration behind ours: `lxc.cap.drop = sys_admin`. */
   config?: readonly string[];
-  /** Maps root to this user id and the 65,535 above it; the rootfs must belong to them (shiftOwners). Root by default. */
+  /** Maps root to this user id, and 65,535 more; the rootfs must belong to them (shiftOwners). No mapping by default. */
   firstId?: number;
 }
 
@@ -50,6 +50,8 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
   const lxcPath = await mkdtemp(join(tmpdir(), 'treeline-lxc-'));
   const name = 'guest';
   const where = ['--lxcpath', lxcPath, '--name', name];
+  // The container's root must get through to its directory.
+  await chmod(lxcPath, 0o755);
   const consoleFile = join(lxcPath, 'console');
   const logFile = join(lxcPath, 'log');
   await mkdir(join(lxcPath, name));
@@ -105,10 +107,12 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
       throw new Error(`The container still runs after ${timeoutMs} ms. The console's end:\n${guest.tail()}`);
     },
     async start() {
+      // Where newuidmap is found, LXC wants root to have ids in /etc/subuid; else it writes the map itself.
+      const path = options.firstId === undefined ? process.env['PATH'] : '/usr/sbin:/sbin';
       const { exitCode, stderr } = await execa(
-        'lxc-start',
+        '/usr/bin/lxc-start',
         [...where, '--daemon', '--logfile', logFile, '--logpriority', 'INFO'],
-        { reject: false, stdin: 'ignore' },
+        { reject: false, stdin: 'ignore', env: { PATH: path } },
       );
       if (exitCode !== 0) {
         const log = existsSync(logFile) ? await readFile(logFile, 'utf8') : '';

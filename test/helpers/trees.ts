@@ -13,10 +13,14 @@ const distribution: Recipe['distribution'] = {
   architecture: 'amd64',
 };
 
-const noServices = Object.fromEntries(runlevels.map((level) => [level, []])) as unknown as Settings['services'];
+const noServices = Object.fromEntries(
+  runlevels.map((level) => [level, []]),
+) as unknown as Settings['services'];
 
 /** A recipe that asks for nothing, with these parts of it exchanged. */
-export function recipe(parts: Partial<Omit<Recipe, 'settings'>> & { settings?: Partial<Settings> } = {}): Recipe {
+export function recipe(
+  parts: Partial<Omit<Recipe, 'settings'>> & { settings?: Partial<Settings> } = {},
+): Recipe {
   return {
     request: { overlays: '/', base: 'debian', arch: 'x86_64', target: 'vm', services: [], extraLayers: [] },
     distribution,
@@ -44,7 +48,10 @@ export function recipe(parts: Partial<Omit<Recipe, 'settings'>> & { settings?: P
   };
 }
 
-export const services = (parts: Partial<Settings['services']>): Settings['services'] => ({ ...noServices, ...parts });
+export const services = (parts: Partial<Settings['services']>): Settings['services'] => ({
+  ...noServices,
+  ...parts,
+});
 
 export const emptyLock: Lock = makeLock(distribution, []);
 
@@ -67,7 +74,10 @@ export const commitOf = (parts: Partial<Commit> = {}): Commit => ({
 });
 
 /** Lays files (text), `{ link }` symlinks and null directories below a directory. */
-export function layFiles(root: string, files: Readonly<Record<string, string | { link: string } | null>>): string {
+export function layFiles(
+  root: string,
+  files: Readonly<Record<string, string | { link: string } | null>>,
+): string {
   for (const [path, content] of Object.entries(files)) {
     const place = join(root, path);
     mkdirSync(content === null ? place : dirname(place), { recursive: true });
@@ -80,7 +90,9 @@ export function layFiles(root: string, files: Readonly<Record<string, string | {
 
 /** Puts this machine's static busybox, as the shell too, into a tree. */
 export function addBusybox(root: string): void {
-  const busybox = ['/bin/busybox', '/usr/bin/busybox', '/bin/busybox.static'].find((path) => existsSync(path));
+  const busybox = ['/bin/busybox', '/usr/bin/busybox', '/bin/busybox.static'].find((path) =>
+    existsSync(path),
+  );
   if (busybox === undefined) throw new Error('this machine lacks a static busybox (package busybox-static)');
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   cpSync(busybox, join(root, 'usr/bin/busybox'), { dereference: true });

@@ -179,7 +179,12 @@ describe('stopping', () => {
   it('ends every link of a chain', async () => {
     const host = temporaryHost();
     const work = errorOf(
-      host.run({ program: 'cat', args: ['/dev/zero'], pipeTo: [{ program: 'cat', args: [] }], outputFile: '/dev/null' }),
+      host.run({
+        program: 'cat',
+        args: ['/dev/zero'],
+        pipeTo: [{ program: 'cat', args: [] }],
+        outputFile: '/dev/null',
+      }),
     );
     await sleep(100);
     host.stop();

@@ -10,7 +10,7 @@ import { takeLock } from '../../src/host/lock.ts';
 import { errorOf, temporaryDirectory } from '../helpers/host.ts';
 
 it('refuses the second holder with the process and the work of the first', async () => {
-  const path = join(temporaryDirectory(), 'state/lock');
+  const path = join(temporaryDirectory(), 'lock');
   const first = await takeLock(path, 'build');
   const error = await errorOf(takeLock(path, 'build an update'));
   expect(error.code).toBe('busy');

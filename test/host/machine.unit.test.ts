@@ -121,7 +121,12 @@ describe('stages', () => {
       vm.emit({ type: 'stage-progress', stage: 'tree', done: 1, total: 2, unit: 'packages' });
       vm.emit({ type: 'note', text: 'hello' });
     });
-    expect(types(host.events)).toEqual(['stage-start vm tree', 'stage-progress vm tree', 'note', 'stage-end vm tree']);
+    expect(types(host.events)).toEqual([
+      'stage-start vm tree',
+      'stage-progress vm tree',
+      'note',
+      'stage-end vm tree',
+    ]);
     expect(vm.times.map((time) => time.stage)).toEqual(['tree']);
     expect(host.times).toEqual([]);
   });

@@ -50,7 +50,10 @@ describe('resolving', () => {
       'libweb 1.5',
       'web 1:2.0+b1~rc1-1',
     ]);
-    expect(lock.packages[2]).toMatchObject({ architecture: 'amd64', sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(lock.packages[2]).toMatchObject({
+      architecture: 'amd64',
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     expect(lock.packages[2]!.source).toContain(directory);
   });
 
@@ -113,7 +116,11 @@ describe('resolving', () => {
   it('says which package lists could not be had, and how to build without them', async () => {
     const host = temporaryHost();
     const error = await errorOf(
-      debBackend.resolve(host, asking(['web']), { mirrors: [mirrorLine('/nonexistent')], offline: false, refresh: false }),
+      debBackend.resolve(host, asking(['web']), {
+        mirrors: [mirrorLine('/nonexistent')],
+        offline: false,
+        refresh: false,
+      }),
     );
     expect(error.code).toBe('network');
     expect(error.message).toContain('/nonexistent');
@@ -142,10 +149,21 @@ describe('resolving', () => {
 
   it('touches nothing of this machine’s own apt and dpkg', async () => {
     const state = (): string =>
-      execFileSync('find', ['/var/lib/apt', '/var/lib/dpkg', '/var/cache/apt', '/etc/apt', '-printf', String.raw`%p %T@ %C@ %s\n`], {
-        encoding: 'utf8',
-        maxBuffer: 1 << 28,
-      });
+      execFileSync(
+        'find',
+        [
+          '/var/lib/apt',
+          '/var/lib/dpkg',
+          '/var/cache/apt',
+          '/etc/apt',
+          '-printf',
+          String.raw`%p %T@ %C@ %s\n`,
+        ],
+        {
+          encoding: 'utf8',
+          maxBuffer: 1 << 28,
+        },
+      );
     const before = state();
     const { fetch } = archive(all);
     await fetch(asking(['web']));
@@ -157,7 +175,9 @@ describe('fetching', () => {
   it('keeps each package by its checksum, and knows when the newest was built', async () => {
     const { fetch, store } = archive(all);
     const set = await fetch(asking(['web']));
-    expect(set.files.map((file) => file.path)).toEqual(set.lock.packages.map(({ sha256 }) => join(store, `${sha256}.deb`)));
+    expect(set.files.map((file) => file.path)).toEqual(
+      set.lock.packages.map(({ sha256 }) => join(store, `${sha256}.deb`)),
+    );
     expect(readdirSync(store)).toHaveLength(3);
     expect(set.newest).toBe(buildDate);
   });

@@ -43,24 +43,32 @@ describe('a lock', () => {
     expect(makeLock(distribution, [b, a]).packages).toEqual([a, b]);
   });
 
-  it.each(['name', 'version', 'architecture', 'sha256'] as const)('has another digest where a %s differs', (field) => {
-    const changed = makeLock(distribution, [entry({ [field]: 'other' })]);
-    expect(changed.digest).not.toBe(makeLock(distribution, [entry()]).digest);
-  });
+  it.each(['name', 'version', 'architecture', 'sha256'] as const)(
+    'has another digest where a %s differs',
+    (field) => {
+      const changed = makeLock(distribution, [entry({ [field]: 'other' })]);
+      expect(changed.digest).not.toBe(makeLock(distribution, [entry()]).digest);
+    },
+  );
 
   it('has the same digest from another mirror', () => {
     const other = makeLock(distribution, [entry({ source: 'http://elsewhere/b.deb' })]);
     expect(other.digest).toBe(makeLock(distribution, [entry()]).digest);
   });
 
-  it.each([[[]], [[entry()]], [[entry(), entry({ name: 'z' })]]])('is written as JSON that reads back', (packages) => {
-    const lock = makeLock(distribution, packages);
-    expect(JSON.parse(formatLock(lock))).toEqual({ distribution, digest: lock.digest, packages });
-  });
+  it.each([[[]], [[entry()]], [[entry(), entry({ name: 'z' })]]])(
+    'is written as JSON that reads back',
+    (packages) => {
+      const lock = makeLock(distribution, packages);
+      expect(JSON.parse(formatLock(lock))).toEqual({ distribution, digest: lock.digest, packages });
+    },
+  );
 });
 
 it('a base whose packages cannot be installed yet is refused with what to do', async () => {
-  const alpine = recipe({ distribution: { ...distribution, id: 'alpine', name: 'Alpine Linux', packages: 'apk' } });
+  const alpine = recipe({
+    distribution: { ...distribution, id: 'alpine', name: 'Alpine Linux', packages: 'apk' },
+  });
   const options = { mirrors: [], offline: false, refresh: false };
   expect(() => resolvePackages(temporaryHost(), alpine, options)).toThrow('Cannot install Alpine Linux');
   expect(() => fetchPackages(temporaryHost(), emptyLock, alpine, options)).toThrow('not supported yet');

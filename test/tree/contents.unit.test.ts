@@ -65,16 +65,20 @@ describe('accounts', () => {
 
   it('are written by number, with the primary group’s, and no password where none was set', async () => {
     const root = temporaryDirectory();
-    await writeAccounts(root, [user({ name: 'web', uid: 801, group: 'web', gecos: 'Web' }), user({})], groups);
+    await writeAccounts(
+      root,
+      [user({ name: 'web', uid: 801, group: 'web', gecos: 'Web' }), user({})],
+      groups,
+    );
     expect(text(root, 'etc/passwd')).toBe('root:x:0:0::/root:/bin/sh\nweb:x:801:800:Web:/root:/bin/sh\n');
     expect(text(root, 'etc/group')).toBe('root:x:0:\nweb:x:800:root,web\n');
-    expect(text(root, 'etc/shadow')).toBe('root:*:::::::\nweb:*:::::::\n');
+    expect(text(root, 'etc/shadow')).toBe('root:*::0:99999:7:::\nweb:*:::::::\n');
   });
 
   it('keep password hashes to root', async () => {
     const root = temporaryDirectory();
     await writeAccounts(root, [user({ password: '$6$x$y' })], groups);
-    expect(text(root, 'etc/shadow')).toBe('root:$6$x$y:::::::\n');
+    expect(text(root, 'etc/shadow')).toBe('root:$6$x$y::0:99999:7:::\n');
     expect([mode(join(root, 'etc/shadow')), mode(join(root, 'etc/passwd'))]).toEqual([0o600, 0o644]);
   });
 });
@@ -82,19 +86,38 @@ describe('accounts', () => {
 describe('services', () => {
   const wanted = recipe({
     settings: { services: services({ boot: ['net', 'syslog'], default: ['sshd'] }) },
-    origins: new Map([['services.default.sshd', { layer: 'service/sshd', file: '/overlays/service/sshd/layer.yaml', line: 4 }]]),
+    origins: new Map([
+      [
+        'services.default.sshd',
+        { layer: 'service/sshd', file: '/overlays/service/sshd/layer.yaml', line: 4 },
+      ],
+    ]),
   });
 
   it('are linked into their runlevels, which all exist', async () => {
-    const root = layFiles(temporaryDirectory(), { 'etc/init.d/net': '', 'etc/init.d/syslog': '', 'etc/init.d/sshd': '' });
+    const root = layFiles(temporaryDirectory(), {
+      'etc/init.d/net': '',
+      'etc/init.d/syslog': '',
+      'etc/init.d/sshd': '',
+    });
     await enableServices(root, wanted);
-    expect(readdirSync(join(root, 'etc/runlevels'))).toEqual(['boot', 'default', 'nonetwork', 'shutdown', 'sysinit']);
+    expect(readdirSync(join(root, 'etc/runlevels'))).toEqual([
+      'boot',
+      'default',
+      'nonetwork',
+      'shutdown',
+      'sysinit',
+    ]);
     expect(readdirSync(join(root, 'etc/runlevels/boot'))).toEqual(['net', 'syslog']);
     expect(readlinkSync(join(root, 'etc/runlevels/default/sshd'))).toBe('/etc/init.d/sshd');
   });
 
   it('that the tree does not have are refused, with who asked for them and the nearest name', async () => {
-    const root = layFiles(temporaryDirectory(), { 'etc/init.d/net': '', 'etc/init.d/syslog': '', 'etc/init.d/sshdd': '' });
+    const root = layFiles(temporaryDirectory(), {
+      'etc/init.d/net': '',
+      'etc/init.d/syslog': '',
+      'etc/init.d/sshdd': '',
+    });
     const error = await errorOf(enableServices(root, wanted));
     expect(error.code).toBe('recipe');
     expect(error.message).toBe(
@@ -116,10 +139,12 @@ describe('what a system knows of itself', () => {
     const lock = makeLock(emptyLock.distribution, [
       { name: 'openrc', version: '0.45', architecture: 'amd64', source: '', size: 1, sha256: 'a' },
     ]);
-    const named = recipe({ settings: { hostname: 'box', update: { url: 'http://x/it\'s' } } });
+    const named = recipe({ settings: { hostname: 'box', update: { url: "http://x/it's" } } });
     await writeIdentity(root, { recipe: named, lock, trustedKeys: key });
     expect(text(root, 'etc/hostname')).toBe('box\n');
-    expect(text(root, 'etc/os-release')).toContain('ID="debian"\nVERSION_ID="12"\nVERSION_CODENAME="bookworm"\n');
+    expect(text(root, 'etc/os-release')).toContain(
+      'ID="debian"\nVERSION_ID="12"\nVERSION_CODENAME="bookworm"\n',
+    );
     expect(text(root, 'usr/lib/treeline/image.conf')).toBe(
       `TREELINE_REF='treeline/debian-12/x86_64/vm'\nTREELINE_TARGET='vm'\nTREELINE_UPDATE_URL='http://x/it'\\''s'\n`,
     );
@@ -138,14 +163,29 @@ describe('OSTree’s shape', () => {
   };
 
   it('has /usr/etc and no /etc, an empty /var, and its content as the factory copy', async () => {
-    const root = await shaped({ 'etc/motd': 'hello', 'var/lib/db/x': 'data', 'usr/etc/old': 'x', 'usr/share/factory/var/old': 'x' });
+    const root = await shaped({
+      'etc/motd': 'hello',
+      'var/lib/db/x': 'data',
+      'usr/etc/old': 'x',
+      'usr/share/factory/var/old': 'x',
+    });
     expect(existsSync(join(root, 'etc'))).toBe(false);
     expect([readdirSync(join(root, 'usr/etc')), readdirSync(join(root, 'var'))]).toEqual([['motd'], []]);
     expect(text(root, 'usr/share/factory/var/lib/db/x')).toBe('data');
     expect(text(root, 'usr/share/factory/var/roothome/.profile')).toBe('profile');
-    expect(readdirSync(join(root, 'usr/share/factory/var'))).toEqual(
-      ['cache', 'home', 'lib', 'log', 'media', 'mnt', 'opt', 'roothome', 'spool', 'srv', 'tmp'],
-    );
+    expect(readdirSync(join(root, 'usr/share/factory/var'))).toEqual([
+      'cache',
+      'home',
+      'lib',
+      'log',
+      'media',
+      'mnt',
+      'opt',
+      'roothome',
+      'spool',
+      'srv',
+      'tmp',
+    ]);
   });
 
   it('keeps root’s home to root and /var/tmp sticky, though a layer put files there', async () => {
@@ -157,6 +197,7 @@ describe('OSTree’s shape', () => {
 
   it('has nothing in what is mounted over', async () => {
     const root = await shaped({ 'dev/null': '', 'run/x/y': '', 'tmp/x': '', 'proc/x': '', 'sys/x': '' });
-    for (const path of ['dev', 'run', 'tmp', 'proc', 'sys']) expect(readdirSync(join(root, path))).toEqual([]);
+    for (const path of ['dev', 'run', 'tmp', 'proc', 'sys'])
+      expect(readdirSync(join(root, path))).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { HookPhase } from '../../src/model.ts';
@@ -70,57 +70,98 @@ describe('hooks inside the tree', () => {
 
   it('cannot reach the machine’s disks and cannot load modules', async () => {
     const { run, said } = await treeWithShell();
-    await run('install', `#!/bin/sh
+    await run(
+      'install',
+      `#!/bin/sh
       for try in 'mknod /usr/disk b 8 0' 'mount -t tmpfs x /usr' 'chroot /'; do $try true 2>/dev/null && echo "$try"; done > /usr/said
       grep CapEff /proc/self/status >> /usr/said
-      true\n`);
+      true\n`,
+    );
     const capabilities = BigInt(`0x${/CapEff:\s+(\w+)/.exec(said('usr/said'))![1]}`);
-    const [sysModule, sysRawio, sysAdmin, mknod] = [16n, 17n, 21n, 27n].map((bit) => (capabilities >> bit) & 1n);
-    expect({ sysModule, sysRawio, sysAdmin, mknod }).toEqual({ sysModule: 0n, sysRawio: 0n, sysAdmin: 0n, mknod: 0n });
+    const [sysModule, sysRawio, sysAdmin, mknod] = [16n, 17n, 21n, 27n].map(
+      (bit) => (capabilities >> bit) & 1n,
+    );
+    expect({ sysModule, sysRawio, sysAdmin, mknod }).toEqual({
+      sysModule: 0n,
+      sysRawio: 0n,
+      sysAdmin: 0n,
+      mknod: 0n,
+    });
+  });
+});
+
+describe('what a hook inside the tree may do', () => {
+  it('is to give files to other users, and to write into what is theirs', async () => {
+    const { run, root } = await treeWithShell();
+    await run(
+      'install',
+      `#!/bin/sh
+      set -e
+      touch /usr/mine; chown 7:8 /usr/mine; chmod 4600 /usr/mine; echo x >> /usr/mine; rm -f /usr/mine
+      mkdir -m 700 /usr/theirs; chown 7:8 /usr/theirs; echo x > /usr/theirs/x\n`,
+    );
+    const stat = statSync(join(root, 'usr/theirs'));
+    expect([stat.uid, stat.gid, existsSync(join(root, 'usr/theirs/x'))]).toEqual([7, 8, true]);
   });
 });
 
 describe('hooks on the host', () => {
   it.each(onHost)('run in the phase %s with the tree in TREELINE_ROOT', async (phase) => {
     const { run, said, root } = await treeWithShell();
-    await run(phase, '#!/bin/sh\nset -e\npwd > "$TREELINE_ROOT/said"\necho "$TREELINE_TARGET" >> "$TREELINE_ROOT/said"\n');
+    await run(
+      phase,
+      '#!/bin/sh\nset -e\npwd > "$TREELINE_ROOT/said"\necho "$TREELINE_TARGET" >> "$TREELINE_ROOT/said"\n',
+    );
     expect(said('said')).toBe(`${root}\nvm\n`);
   });
 });
 
 describe('hooks of both kinds', () => {
-  it.each<HookPhase>(['install', 'root'])('run in order, those of the phase %s alone, until one fails', async (phase) => {
-    const { host, root, layer, said } = await treeWithShell();
-    const place = phase === 'root' ? '$TREELINE_ROOT' : '';
-    const hooks = [
-      hook(join(layer, 'a/10-one'), phase, `#!/bin/sh\necho one >> ${place}/said\n`),
-      hook(join(layer, 'a/20-other'), 'finalise', `#!/bin/sh\necho other >> /said\n`),
-      hook(join(layer, 'b/20-two'), phase, `#!/bin/sh\necho two >> ${place}/said; echo printed; echo broken >&2; exit 7\n`),
-      hook(join(layer, 'b/30-three'), phase, `#!/bin/sh\necho three >> ${place}/said\n`),
-    ];
-    const error = await errorOf(runHooks(host, root, recipe({ hooks }), phase));
-    expect(said('said')).toBe('one\ntwo\n');
-    expect(error.code).toBe('hook');
-    expect(error.message).toBe(
-      `Cannot build treeline/debian-12/x86_64/vm: the hook ${join(layer, 'b/20-two')} failed (exit code 7)`,
-    );
-    expect(error.output).toBe('printed\nbroken');
-    expect(error.hint).toContain('It belongs to the layer service/test.');
-  });
+  it.each<HookPhase>(['install', 'root'])(
+    'run in order, those of the phase %s alone, until one fails',
+    async (phase) => {
+      const { host, root, layer, said } = await treeWithShell();
+      const place = phase === 'root' ? '$TREELINE_ROOT' : '';
+      const hooks = [
+        hook(join(layer, 'a/10-one'), phase, `#!/bin/sh\necho one >> ${place}/said\n`),
+        hook(join(layer, 'a/20-other'), 'finalise', `#!/bin/sh\necho other >> /said\n`),
+        hook(
+          join(layer, 'b/20-two'),
+          phase,
+          `#!/bin/sh\necho two >> ${place}/said; echo printed; echo broken >&2; exit 7\n`,
+        ),
+        hook(join(layer, 'b/30-three'), phase, `#!/bin/sh\necho three >> ${place}/said\n`),
+      ];
+      const error = await errorOf(runHooks(host, root, recipe({ hooks }), phase));
+      expect(said('said')).toBe('one\ntwo\n');
+      expect(error.code).toBe('hook');
+      expect(error.message).toBe(
+        `Cannot build treeline/debian-12/x86_64/vm: the hook ${join(layer, 'b/20-two')} failed (exit code 7)`,
+      );
+      expect(error.output).toBe('printed\nbroken');
+      expect(error.hint).toContain('It belongs to the layer service/test.');
+    },
+  );
 
-  it.each<HookPhase>(['install', 'root'])('whose interpreter does not exist are a failed hook in the phase %s', async (phase) => {
-    const { run } = await treeWithShell();
-    const error = await errorOf(run(phase, '#!/usr/bin/no-such-interpreter\n'));
-    expect(error.code).toBe('hook');
-    expect(error.output).not.toBe('');
-  });
+  it.each<HookPhase>(['install', 'root'])(
+    'whose interpreter does not exist are a failed hook in the phase %s',
+    async (phase) => {
+      const { run } = await treeWithShell();
+      const error = await errorOf(run(phase, '#!/usr/bin/no-such-interpreter\n'));
+      expect(error.code).toBe('hook');
+      expect(error.output).not.toBe('');
+    },
+  );
 
-  it.each<HookPhase>(['install', 'root'])('that a signal ends are a failed hook in the phase %s', async (phase) => {
-    const { run } = await treeWithShell();
-    const error = await errorOf(run(phase, '#!/bin/sh\necho last words\nkill -9 $$\n'));
-    expect(error.code).toBe('hook');
-    expect(error.output).toContain('last words');
-  });
+  it.each<HookPhase>(['install', 'root'])(
+    'that a signal ends are a failed hook in the phase %s',
+    async (phase) => {
+      const { run } = await treeWithShell();
+      const error = await errorOf(run(phase, '#!/bin/sh\necho last words\nkill -9 $$\n'));
+      expect(error.code).toBe('hook');
+      expect(error.output).toContain('last words');
+    },
+  );
 });
 
 describe('busybox', () => {
@@ -132,7 +173,10 @@ describe('busybox', () => {
     await linkBusyboxApplets(temporaryHost(), root);
     expect(readFileSync(join(root, 'usr/sbin/ls'), 'utf8')).toBe('of a package');
     expect(existsSync(join(root, 'usr/bin/ls'))).toBe(false);
-    expect([existsSync(join(root, 'usr/bin/cat')), existsSync(join(root, 'usr/sbin/udhcpc'))]).toEqual([true, true]);
+    expect([existsSync(join(root, 'usr/bin/cat')), existsSync(join(root, 'usr/sbin/udhcpc'))]).toEqual([
+      true,
+      true,
+    ]);
     expect(existsSync(join(root, 'usr/bin/dpkg'))).toBe(false);
   });
 

@@ -129,7 +129,11 @@ describe('the initramfs', () => {
 
   it('is the same bytes again, whatever the times in the tree and the umask', async () => {
     const first = await make(['virtio_net']);
-    for (const path of ['usr/bin/busybox', 'usr/lib/treeline/initramfs/init', `${modules}/kernel/drivers/net/virtio_net.ko`])
+    for (const path of [
+      'usr/bin/busybox',
+      'usr/lib/treeline/initramfs/init',
+      `${modules}/kernel/drivers/net/virtio_net.ko`,
+    ])
       utimesSync(join(root, path), 1, 1);
     const before = process.umask(0o077);
     onTestFinished(() => void process.umask(before));
@@ -143,7 +147,9 @@ describe('the initramfs', () => {
       input: readFileSync(image()),
       encoding: 'utf8',
       env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
-    }).trim().split('\n');
+    })
+      .trim()
+      .split('\n');
     expect(list.length).toBeGreaterThan(15);
     for (const line of list) expect(line).toMatch(/^\S+ +\d+ +0 +0 .*Nov 14 +2023/);
   });
@@ -155,17 +161,20 @@ describe('the initramfs', () => {
     expect(error.hint).toContain('Did you mean virtio_net?');
   });
 
-  it.each(['usr/bin/busybox', 'usr/lib/treeline/initramfs/init'])('cannot be made without /%s', async (path) => {
-    execFileSync('rm', [join(root, path)]);
-    const error = await errorOf(make([]));
-    expect(error.code).toBe('recipe');
-    expect(error.message).toContain(`the tree has no /${path}`);
-  });
+  it.each(['usr/bin/busybox', 'usr/lib/treeline/initramfs/init'])(
+    'cannot be made without /%s',
+    async (path) => {
+      execFileSync('rm', [join(root, path)]);
+      const error = await errorOf(make([]));
+      expect(error.code).toBe('recipe');
+      expect(error.message).toContain(`the tree has no /${path}`);
+    },
+  );
 
   it('takes nothing of this machine through a link of the tree', async () => {
     const outside = layFiles(temporaryDirectory(), { init: 'of this machine\n' });
     execFileSync('ln', ['-sf', join(outside, 'init'), join(root, 'usr/lib/treeline/initramfs/init')]);
-    await expect(make([])).rejects.toThrow();
+    await expect(make([])).rejects.toThrow('ENOENT');
     expect(existsSync(image())).toBe(false);
   });
 });

@@ -1,5 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/host/files.ts';
@@ -29,7 +41,10 @@ async function laidOut(debs: readonly DebRequest[]) {
     return { package: entry, path };
   });
   const packages: PackageSet = {
-    lock: makeLock(emptyLock.distribution, files.map((file) => file.package)),
+    lock: makeLock(
+      emptyLock.distribution,
+      files.map((file) => file.package),
+    ),
     files,
     newest: 0,
   };
@@ -40,7 +55,8 @@ async function laidOut(debs: readonly DebRequest[]) {
     await layOutPackages(host, { recipe: wanted, packages, directory, writable });
     return directory;
   };
-  const fsck = (): Buffer => execFileSync('ostree', [`--repo=${host.workspace.repository}`, 'fsck', '--quiet'], { stdio: 'pipe' });
+  const fsck = (): Buffer =>
+    execFileSync('ostree', [`--repo=${host.workspace.repository}`, 'fsck', '--quiet'], { stdio: 'pipe' });
   return { host, layOut, fsck, directory };
 }
 
@@ -51,7 +67,12 @@ describe('laying out packages', () => {
     const { layOut, fsck } = await laidOut([
       {
         name: 'tools',
-        files: { 'bin/tool': 'program\n', 'sbin/daemon': 'daemon\n', 'lib/x/lib.so': 'lib\n', 'etc/tool.conf': 'conf\n' },
+        files: {
+          'bin/tool': 'program\n',
+          'sbin/daemon': 'daemon\n',
+          'lib/x/lib.so': 'lib\n',
+          'etc/tool.conf': 'conf\n',
+        },
         prepare: (root) => {
           linkSync(join(root, 'bin/tool'), join(root, 'bin/alias'));
           symlinkSync('tool', join(root, 'bin/link'));
@@ -76,7 +97,10 @@ describe('laying out packages', () => {
       { name: 'b', files: { 'usr/lib/shared/b': 'b\n' } },
     ]);
     const root = await layOut(recipe());
-    expect([readFileSync(join(root, 'usr/lib/shared/a'), 'utf8'), readFileSync(join(root, 'usr/lib/shared/b'), 'utf8')]).toEqual(['a\n', 'b\n']);
+    expect([
+      readFileSync(join(root, 'usr/lib/shared/a'), 'utf8'),
+      readFileSync(join(root, 'usr/lib/shared/b'), 'utf8'),
+    ]).toEqual(['a\n', 'b\n']);
   });
 
   it('unpacks each package once: another selection of files costs no package', async () => {
@@ -90,31 +114,43 @@ describe('laying out packages', () => {
   });
 
   it('leaves out what the recipe excludes, and a tree laid out before is whole again without that', async () => {
-    const { layOut, fsck } = await laidOut([{ name: 'a', files: { 'usr/share/doc/a/copyright': 'x', 'usr/bin/a': 'x' } }]);
+    const { layOut, fsck } = await laidOut([
+      { name: 'a', files: { 'usr/share/doc/a/copyright': 'x', 'usr/bin/a': 'x' } },
+    ]);
     const root = await layOut(excluding('usr/share/doc'));
-    expect([existsSync(join(root, 'usr/share/doc')), existsSync(join(root, 'usr/bin/a'))]).toEqual([false, true]);
+    expect([existsSync(join(root, 'usr/share/doc')), existsSync(join(root, 'usr/bin/a'))]).toEqual([
+      false,
+      true,
+    ]);
     await layOut(recipe());
     expect(existsSync(join(root, 'usr/share/doc/a/copyright'))).toBe(true);
     fsck();
   });
 
   it('does not take a merge that was interrupted before the exclusion for a finished one', async () => {
-    const { host, layOut, directory } = await laidOut([{ name: 'a', files: { 'usr/share/doc/a/copyright': 'x', 'usr/bin/a': 'x' } }]);
+    const { host, layOut, directory } = await laidOut([
+      { name: 'a', files: { 'usr/share/doc/a/copyright': 'x', 'usr/bin/a': 'x' } },
+    ]);
     // Breaks off where the merged packages are to be checked out.
     const config = join(host.workspace.repository, 'config');
     const intact = readFileSync(config, 'utf8');
     mkdirSync(join(directory, '..'), { recursive: true });
     const run = host.run;
     let broken = false;
-    const interrupted = { ...host, run: (command: Parameters<typeof run>[0]) => {
-      if (command.args.includes('checkout') && !broken) {
-        broken = true;
-        return Promise.reject(new Error('killed'));
-      }
-      return run(command);
-    } };
+    const interrupted = {
+      ...host,
+      run: (command: Parameters<typeof run>[0]) => {
+        if (command.args.includes('checkout') && !broken) {
+          broken = true;
+          return Promise.reject(new Error('killed'));
+        }
+        return run(command);
+      },
+    };
     const files = await packagesOf(host, directory);
-    await expect(layOutPackages(interrupted, { ...files, recipe: excluding('usr/share/doc') })).rejects.toThrow('killed');
+    await expect(
+      layOutPackages(interrupted, { ...files, recipe: excluding('usr/share/doc') }),
+    ).rejects.toThrow('killed');
     expect(readFileSync(config, 'utf8')).toBe(intact);
     const root = await layOut(excluding('usr/share/doc'));
     expect(existsSync(join(root, 'usr/share/doc'))).toBe(false);
@@ -135,8 +171,19 @@ describe('laying out packages', () => {
 async function packagesOf(host: ReturnType<typeof temporaryHost>, directory: string) {
   const path = join(host.workspace.root, 'debs/a_1.0_amd64.deb');
   const bytes = readFileSync(path);
-  const entry: LockedPackage = { name: 'a', version: '1.0', architecture: 'amd64', source: 'file:x', size: bytes.length, sha256: sha256(bytes) };
-  const packages: PackageSet = { lock: makeLock(emptyLock.distribution, [entry]), files: [{ package: entry, path }], newest: 0 };
+  const entry: LockedPackage = {
+    name: 'a',
+    version: '1.0',
+    architecture: 'amd64',
+    source: 'file:x',
+    size: bytes.length,
+    sha256: sha256(bytes),
+  };
+  const packages: PackageSet = {
+    lock: makeLock(emptyLock.distribution, [entry]),
+    files: [{ package: entry, path }],
+    newest: 0,
+  };
   return { packages, directory, writable: false };
 }
 
@@ -155,7 +202,10 @@ describe('removing what globs match', () => {
       'usr/lib/a.so': '',
     });
     await removeMatches(root, ['usr/share/doc', 'usr/share/locale/!(en)', 'usr/link', '**/*.a']);
-    const left = execFileSync('find', ['.', '!', '-type', 'd'], { cwd: root, encoding: 'utf8' }).trim().split('\n').toSorted();
+    const left = execFileSync('find', ['.', '!', '-type', 'd'], { cwd: root, encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .toSorted();
     expect(left).toEqual(['./usr/lib/a.so', './usr/share/docs', './usr/share/locale/en/x.mo']);
     expect(existsSync(join(outside, 'kept'))).toBe(true);
   });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { CommandOutput } from '../../host/command.ts';
 import { TreelineError } from '../../host/errors.ts';
 import {
@@ -31,12 +32,32 @@ export async function resolveDebs(host: Host, recipe: Recipe, options: PackageOp
     await listsState(apt),
   ]);
   const answer = join(apt.directory, 'locks', `${sha256(question)}.json`);
-  const known = await readTextIfExists(answer);
-  if (known !== undefined) return makeLock(recipe.distribution, JSON.parse(known) as LockedPackage[]);
+  const known = parseAnswer(await readTextIfExists(answer));
+  if (known !== undefined) return makeLock(recipe.distribution, known);
   const packages = await simulate(apt, recipe);
   await writeFileAtomically(answer, JSON.stringify(packages));
   return makeLock(recipe.distribution, packages);
 }
+
+/** A damaged answer is none: apt is asked again. */
+function parseAnswer(text: string | undefined): LockedPackage[] | undefined {
+  try {
+    return text === undefined ? undefined : answerSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+const answerSchema = z.array(
+  z.strictObject({
+    name: z.string(),
+    version: z.string(),
+    architecture: z.string(),
+    source: z.string(),
+    size: z.number(),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+);
 
 async function refreshLists(apt: Apt, recipe: Recipe, { offline, refresh }: PackageOptions): Promise<void> {
   const stamp = join(apt.directory, 'refreshed');

@@ -39,11 +39,16 @@ need_ostree() {
 # One line a deployment, the one that starts next first: INDEX COMMIT SERIAL RUNNING VERSION; RUNNING is yes or no.
 deployments() {
 	ostree admin status 2>/dev/null | awk -v stateroot="$stateroot" '
-		function put() { if (commit != "") print number++, commit, serial, running, version }
-		$0 ~ "^[* ] " stateroot " [0-9a-f]+\\.[0-9]+" {
+		function put() {
+			if (name == stateroot) print number, commit, serial, running, version
+			if (name != "") number++
+		}
+		BEGIN { number = 0 }
+		/^[* ] [^ ]+ [0-9a-f]+\.[0-9]+/ {
 			put()
 			running = /^\*/ ? "yes" : "no"
 			split(substr($0, 3), words, " ")
+			name = words[1]
 			split(words[2], deployment, ".")
 			commit = deployment[1]
 			serial = deployment[2]

@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, onTestFinished } from 'vitest';
+import { checkout, runProgram } from './program.ts';
+
+/**
+ * The checkout's layers without the packages that only a running system needs: busybox, and for `vm` a kernel. All of the
+ * program's rooms have their work with it, in a tenth of the time.
+ */
+const smallPackages: Readonly<Record<string, string>> = {
+  'base/debian/packages.list': 'busybox-static\n',
+  'target/vm/base/debian/packages.list': 'linux-image-cloud-amd64\n',
+  'service/sshd/base/debian/packages.list': '',
+};
+
+/** Kept from run to run, as a user's workspace is; every test gets copies. */
+const shared = join(tmpdir(), 'treeline-badluck');
+const warm = join(shared, 'workspace');
+/** Test files run side by side: who reads or writes the shared workspace holds this. */
+const exclusive = ['flock', join(shared, 'lock')];
+/** Named by their content, so that nobody's layers change under him. */
+export const layers = join(shared, `layers-${layersDigest()}`);
+
+/** What every command of these tests says beside its own options. */
+export const smallTree = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
+
+/** Fills the shared workspace: packages and package lists are in its cache, `vm` and `lxc` were built in it. */
+export async function warmUp(): Promise<void> {
+  makeLayers();
+  const options = ['--workspace', warm, '--target', 'vm', ...smallTree];
+  const built = await runProgram('build-lxc', options, { under: exclusive });
+  if (built.exitCode !== 0) throw new Error(`cannot fill the cache:\n${built.stdout}\n${built.stderr}`);
+}
+
+function makeLayers(): void {
+  mkdirSync(shared, { recursive: true });
+  if (existsSync(layers)) return;
+  const fresh = mkdtempSync(join(shared, 'new-'));
+  cpSync(join(checkout, 'overlays'), fresh, { recursive: true, verbatimSymlinks: true });
+  for (const [path, text] of Object.entries(smallPackages)) writeFileSync(join(fresh, path), text);
+  const kernelLayer = join(fresh, 'target/vm/base/debian/layer.yaml');
+  // Its script comes with openrc.
+  writeFileSync(kernelLayer, readFileSync(kernelLayer, 'utf8').replace('cgroups, ', ''));
+  try {
+    renameSync(fresh, layers);
+  } catch {
+    // Another test file was first.
+    rmSync(fresh, { recursive: true });
+  }
+}
+
+function layersDigest(): string {
+  const hash = createHash('sha256').update(JSON.stringify(smallPackages));
+  const overlays = join(checkout, 'overlays');
+  for (const path of listAll(overlays)) {
+    const stat = lstatSync(join(overlays, path));
+    hash.update(`${path} ${stat.mode}\n`);
+    if (stat.isFile()) hash.update(readFileSync(join(overlays, path)));
+  }
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** A directory below /tmp (short: GnuPG's sockets lie in it) that disappears with the test. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tb-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** The same, that disappears with the test file. Not for use in tests. */
+export function fileDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tb-'));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A workspace in which images were built before. */
+export function builtWorkspace(at = temporaryDirectory()): string {
+  copyInto(at, ['.treeline', 'out']);
+  return at;
+}
+
+/** A workspace with a filled cache and the shared signing key, in which nothing was built yet. */
+export function filledWorkspace(at = temporaryDirectory()): string {
+  copyInto(at, ['.treeline']);
+  rmSync(join(at, '.treeline/repo/refs/heads/treeline'), { recursive: true });
+  for (const name of ['cache/commits', 'builds', 'lock', 'logs'])
+    rmSync(join(at, '.treeline', name), { recursive: true, force: true });
+  execFileSync('ostree', [`--repo=${join(at, '.treeline/repo')}`, 'prune', '--refs-only'], {
+    stdio: 'ignore',
+  });
+  return at;
+}
+
+function copyInto(directory: string, names: readonly string[]): void {
+  const [program, ...args] = [...exclusive, 'cp', '-a', '--reflink=auto', '--sparse=always'];
+  execFileSync(program!, [...args, ...names.map((name) => join(warm, name)), directory]);
+}
+
+/** The commit that an undisturbed build gives. */
+export const undisturbedCommit = (target: 'vm' | 'lxc'): string =>
+  readFileSync(join(warm, `.treeline/repo/refs/heads/treeline/debian-12/x86_64/${target}`), 'utf8').trim();
+
+export interface State {
+  /** Commits by ref; the cache's own refs are not the user's. */
+  refs: Record<string, string>;
+  /** Everything in the output directory. */
+  output: string[];
+  /** Unfinished work. */
+  unfinished: string[];
+}
+
+/** What a user's workspace holds. Throws where the repository is damaged. */
+export function stateOf(workspace: string): State {
+  const state = join(workspace, '.treeline');
+  const repo = join(state, 'repo');
+  if (existsSync(join(repo, 'config'))) {
+    execFileSync('ostree', [`--repo=${repo}`, 'fsck', '--quiet'], { stdio: 'pipe' });
+  }
+  const heads = join(repo, 'refs/heads');
+  const refs = listAll(join(heads, 'treeline'))
+    .map((name) => `treeline/${name}`)
+    .filter((ref) => lstatSync(join(heads, ref)).isFile())
+    .map((ref) => [ref, readFileSync(join(heads, ref), 'utf8').trim()] as const);
+  const output = join(workspace, 'out');
+  return {
+    refs: Object.fromEntries(refs),
+    output: listAll(output).filter((path) => !path.startsWith('.staging')),
+    unfinished: [...listAll(join(state, 'tmp')), ...listAll(join(output, '.staging'))],
+  };
+}
+
+function listAll(directory: string): string[] {
+  return existsSync(directory)
+    ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).toSorted()
+    : [];
+}

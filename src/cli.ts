@@ -3,14 +3,7 @@ import { join } from 'node:path';
 import type { Arguments } from './cli/arguments.ts';
 import { helpText, parseArguments } from './cli/arguments.ts';
 import type { Sources } from './cli/build-options.ts';
-import {
-  defaultChoices,
-  parseCount,
-  parsePort,
-  parseTarget,
-  readBuildOptions,
-  readUpdateOptions,
-} from './cli/build-options.ts';
+import { parseCount, parsePort, readBuildOptions, readUpdateOptions } from './cli/build-options.ts';
 import { recordChoices } from './cli/choices.ts';
 import { presentReleases, presentUpdate } from './cli/present.ts';
 import { readSettings } from './cli/settings.ts';
@@ -44,6 +37,8 @@ const keptLogs = 20;
  * 0 done, 1 failed, 2 wrong usage, 130 stopped by the user.
  */
 export async function main(argv: readonly string[], home: string): Promise<number> {
+  // What is built must not depend on the caller's.
+  process.umask(0o022);
   // Whoever reads our output may stop reading (| head); that ends the output, not the work.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const json = argv.includes('--json');
@@ -140,18 +135,13 @@ async function runSetup(host: Host, args: Arguments): Promise<number> {
 }
 
 async function runExplain(sources: Sources): Promise<number> {
-  const { args, home } = sources;
-  const choices = await defaultChoices(sources);
-  const [{ request }] = (await readBuildOptions(sources)) as [BuildOptions];
-  const target = parseTarget(args.values('target').at(-1)!);
-  const recipe = withUpdateUrl(
-    await readRecipe({ ...request, target }),
-    args.value('update-url') ?? choices.updateUrl,
-  );
-  void home;
-  process.stdout.write(
-    args.has('json') ? `${JSON.stringify(recipeAsJson(recipe), null, 2)}\n` : `${explainRecipe(recipe)}\n`,
-  );
+  for (const { request, updateUrl } of await readBuildOptions(sources)) {
+    const recipe = withUpdateUrl(await readRecipe(request), updateUrl);
+    const text = sources.args.has('json')
+      ? JSON.stringify(recipeAsJson(recipe), null, 2)
+      : explainRecipe(recipe);
+    process.stdout.write(`${text}\n`);
+  }
   return 0;
 }
 

@@ -1,6 +1,17 @@
 import type { PackageOptions } from './packages/backend.ts';
 import type { Request } from './model.ts';
 
+/** What the command line said about an image, remembered so that build-update builds the same one again. Paths are absolute. */
+export interface Asked {
+  services?: readonly string[];
+  overlays?: readonly string[];
+  mirrors?: readonly string[];
+  layout?: string;
+  sshKeys?: readonly string[];
+  updateUrl?: string;
+  flat?: boolean;
+}
+
 /** All that decides one build, with every default filled in. */
 export interface BuildOptions {
   request: Request;
@@ -17,4 +28,5 @@ export interface BuildOptions {
   flat: boolean;
   /** Seconds since 1970 that stand for "now" (SOURCE_DATE_EPOCH); undefined: the newest package's build date. */
   epoch: number | undefined;
+  asked: Asked;
 }

@@ -17,7 +17,7 @@ export interface Arguments {
 /** Reads a command line without the program's name. Throws 'usage' for what is not known, with the nearest known name. */
 export function parseArguments(argv: readonly string[], environment: NodeJS.ProcessEnv): Arguments {
   const [command, ...rest] = argv;
-  if (command === undefined || !(command in commands)) {
+  if (command === undefined || !Object.hasOwn(commands, command)) {
     throw new TreelineError('usage', `Cannot run ${command ?? 'nothing'}: there is no such command`, {
       hint: knownNamesHint(command ?? '', Object.keys(commands)),
     });
@@ -46,7 +46,7 @@ export function parseArguments(argv: readonly string[], environment: NodeJS.Proc
         hint: `An option begins with two dashes. ${optionsHint(token.value, specs)}`,
       });
     }
-    const spec = specs[token.name];
+    const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined;
     if (spec === undefined) {
       throw new TreelineError('usage', `Cannot use the option ${token.rawName}: ${name} has no such option`, {
         hint: optionsHint(token.name, specs),

@@ -6,7 +6,7 @@ import { knownNamesHint } from '../host/nearest.ts';
 import type { Workspace } from '../host/workspace.ts';
 import type { Architecture, Target } from '../model.ts';
 import { targets } from '../model.ts';
-import type { BuildOptions } from '../options.ts';
+import type { Asked, BuildOptions } from '../options.ts';
 import type { Arguments } from './arguments.ts';
 import type { Choices } from './choices.ts';
 import { readChoices } from './choices.ts';
@@ -32,97 +32,96 @@ const otherNames: Readonly<Record<string, Architecture>> = {
 };
 const defaultServices = ['sshd'];
 
-/** One BuildOptions for each --target. */
+/** One BuildOptions for each --target. Throws 'usage' where there is none. */
 export async function readBuildOptions(sources: Sources): Promise<BuildOptions[]> {
-  const { args } = sources;
+  const { args, settings } = sources;
   const wanted = [...new Set(args.values('target'))].map(parseTarget);
-  const choices = await defaultChoices(sources);
-  return Promise.all(wanted.map((target) => fillIn(sources, { ...choices, target })));
+  if (wanted.length === 0) {
+    throw new TreelineError('usage', 'Cannot build: no target is named', {
+      hint: `Name one with --target: ${targets.join(', ')}.`,
+    });
+  }
+  const base = args.value('base') ?? settings.base ?? 'debian';
+  const arch = parseArchitecture(args.value('arch') ?? settings.arch ?? 'x86_64');
+  return Promise.all(wanted.map((target) => fillIn(sources, { base, arch, target, asked: {} })));
 }
 
-/** Of every image that was built before (as --base, --arch and --target narrow it), what was chosen then. */
+/** Every image that was built before, as --base, --arch and --target narrow it, with what was asked for then. */
 export async function readUpdateOptions(sources: Sources): Promise<BuildOptions[]> {
   const { args, workspace } = sources;
   const wanted = args.values('target').map(parseTarget);
   const [base, arch] = [args.value('base'), args.value('arch')];
   const built = (await readChoices(workspace)).filter(
     (choices) =>
-      (base === undefined || choices.base === base) &&
+      (base === undefined || choices.base === base || choices.base.startsWith(`${base}-`)) &&
       (arch === undefined || choices.arch === arch) &&
       (wanted.length === 0 || wanted.includes(choices.target)),
   );
   const absent = wanted.filter((target) => built.every((choices) => choices.target !== target));
   if (built.length === 0 || absent.length > 0) {
     const what = absent.length > 0 ? `target ${absent.join(', ')}` : 'this workspace';
+    const first = (absent.length > 0 ? absent : ['vm']).map((target) => `npm run build:${target}`);
     throw new TreelineError(
       'update',
       `Cannot build an update for ${what}: nothing was built before that it could update`,
-      {
-        hint: `Build first: ${(absent.length > 0 ? absent : ['vm']).map((target) => `npm run build:${target}`).join(', ')}`,
-      },
+      { hint: `Build first: ${first.join(', ')}` },
     );
   }
   return Promise.all(built.map((choices) => fillIn(sources, choices)));
 }
 
+/** The command line goes before what it said at an earlier build, that before treeline.yaml, that before the defaults. */
 async function fillIn(
-  { args, settings, home, environment }: Sources,
-  choices: Choices,
+  sources: Sources,
+  { base, arch, target, asked: before }: Choices,
 ): Promise<BuildOptions> {
-  const services = args.has('service') ? chooseServices(args.values('service')) : choices.services;
-  const layout = args.has('layout') ? resolve(args.value('layout')!) : choices.layout;
-  const sshKeys = args.has('ssh-key')
-    ? args.values('ssh-key').map((path) => resolve(path))
-    : args.has('no-ssh-key')
-      ? []
-      : choices.sshKeys;
+  const { args, settings, workspace, home, environment } = sources;
+  const asked: Asked = { ...before, ...readAsked(args) };
+  const inWorkspace = (paths: readonly string[] = []): string[] =>
+    paths.map((path) => resolve(workspace.root, path));
+  const defaultLayout =
+    settings.layout === undefined ? join(home, 'layouts/vm.cfg') : resolve(workspace.root, settings.layout);
+  const layout = asked.layout ?? defaultLayout;
+  const defaultKeys =
+    settings['ssh-key'] === undefined ? await ownPublicKeys() : inWorkspace(settings['ssh-key']);
+  const sshKeys = asked.sshKeys ?? defaultKeys;
   await refuseDirectories('--layout', [layout]);
   await refuseDirectories('--ssh-key', sshKeys);
   return {
     request: {
       overlays: resolve(args.value('overlays') ?? join(home, 'overlays')),
-      base: choices.base,
-      arch: choices.arch,
-      target: choices.target,
-      services,
-      extraLayers: args.has('overlay')
-        ? args.values('overlay').map((path) => resolve(path))
-        : choices.overlays,
+      base,
+      arch,
+      target,
+      services: chooseServices(asked.services ?? settings.services ?? []),
+      extraLayers: asked.overlays ?? inWorkspace(settings.overlay),
     },
     packages: {
-      mirrors: args.has('mirror') ? args.values('mirror') : choices.mirrors,
+      mirrors: asked.mirrors ?? settings.mirror ?? [],
       offline: args.has('offline'),
       refresh: args.has('refresh') || (args.command === 'build-update' && !args.has('offline')),
     },
     layout,
     sshKeys,
-    updateUrl: parseUrl(args.value('update-url')) ?? choices.updateUrl,
+    updateUrl: asked.updateUrl ?? parseUrl(settings['update-url'] ?? ''),
     keep: parseCount('keep', args.value('keep')) ?? settings.keep ?? 3,
-    flat: args.has('flat') || choices.flat,
+    flat: asked.flat ?? settings.flat ?? false,
     epoch: parseEpoch(environment['SOURCE_DATE_EPOCH']),
+    asked,
   };
 }
 
-/** What is built where neither the command line nor an earlier build says otherwise. */
-export async function defaultChoices({
-  args,
-  settings,
-  workspace,
-  home,
-}: Sources): Promise<Omit<Choices, 'target'>> {
-  const inWorkspace = (paths: readonly string[] = []): string[] =>
-    paths.map((path) => resolve(workspace.root, path));
+function readAsked(args: Arguments): Asked {
+  const paths = (option: string): string[] => args.values(option).map((path) => resolve(path));
   return {
-    base: args.value('base') ?? settings.base ?? 'debian',
-    arch: parseArchitecture(args.value('arch') ?? settings.arch ?? 'x86_64'),
-    services: chooseServices(settings.services ?? []),
-    overlays: inWorkspace(settings.overlay),
-    mirrors: settings.mirror ?? [],
-    layout:
-      settings.layout === undefined ? join(home, 'layouts/vm.cfg') : resolve(workspace.root, settings.layout),
-    sshKeys: settings['ssh-key'] === undefined ? await ownPublicKeys() : inWorkspace(settings['ssh-key']),
-    updateUrl: settings['update-url'] ?? '',
-    flat: settings.flat ?? false,
+    ...(args.has('service') && { services: args.values('service') }),
+    ...(args.has('overlay') && { overlays: paths('overlay') }),
+    ...(args.has('mirror') && { mirrors: args.values('mirror') }),
+    ...(args.has('layout') && { layout: resolve(args.value('layout')!) }),
+    ...(args.has('no-ssh-key') && { sshKeys: [] }),
+    ...(args.has('ssh-key') && { sshKeys: paths('ssh-key') }),
+    ...(args.has('update-url') && { updateUrl: parseUrl(args.value('update-url')!) }),
+    ...(args.has('flat') && { flat: true }),
   };
 }
 
@@ -190,8 +189,8 @@ export function parsePort(text: string | undefined): number | undefined {
   });
 }
 
-function parseUrl(text: string | undefined): string | undefined {
-  if (text === undefined || text === '') return text;
+function parseUrl(text: string): string {
+  if (text === '') return text;
   if (/^https?:\/\/[^\s'"]+$/.test(text)) return text.replace(/\/+$/, '');
   throw new TreelineError('usage', `Cannot use --update-url ${text}: it must be an http:// or https:// URL`, {
     hint: 'It names the directory that holds updates/, as the machine sees it: https://example.org/treeline',

@@ -3,44 +3,36 @@ import { z } from 'zod';
 import { TreelineError } from '../host/errors.ts';
 import { listNames, readTextIfExists, writeFileAtomically } from '../host/files.ts';
 import type { Workspace } from '../host/workspace.ts';
-import type { BuildOptions } from '../options.ts';
+import type { Asked, BuildOptions } from '../options.ts';
 
-/**
- * What the user chose for an image when it was built, so that `build-update` builds the same image again without
- * being told twice. Paths are absolute.
- */
+const askedSchema = z.strictObject({
+  services: z.array(z.string()).exactOptional(),
+  overlays: z.array(z.string()).exactOptional(),
+  mirrors: z.array(z.string()).exactOptional(),
+  layout: z.string().exactOptional(),
+  sshKeys: z.array(z.string()).exactOptional(),
+  updateUrl: z.string().exactOptional(),
+  flat: z.boolean().exactOptional(),
+}) satisfies z.ZodType<Asked>;
+
 const choicesSchema = z.strictObject({
+  /** Distribution and release: `debian-12`. */
   base: z.string(),
   arch: z.enum(['x86_64', 'aarch64']),
   target: z.enum(['vm', 'ovz', 'lxc']),
-  services: z.array(z.string()),
-  overlays: z.array(z.string()),
-  mirrors: z.array(z.string()),
-  layout: z.string(),
-  sshKeys: z.array(z.string()),
-  updateUrl: z.string(),
-  flat: z.boolean(),
+  asked: askedSchema,
 });
+
+/** An image that was built here, and what the command line said about it then. */
 export type Choices = z.infer<typeof choicesSchema>;
 
 const directoryOf = (workspace: Workspace): string => join(workspace.state, 'builds');
 
+/** `ref`: treeline/<distro>-<release>/<arch>/<target>. */
 export async function recordChoices(workspace: Workspace, ref: string, options: BuildOptions): Promise<void> {
-  const { request, packages, layout, sshKeys, updateUrl, flat } = options;
-  const choices: Choices = {
-    base: request.base,
-    arch: request.arch,
-    target: request.target,
-    services: [...request.services],
-    overlays: [...request.extraLayers],
-    mirrors: [...packages.mirrors],
-    layout,
-    sshKeys: [...sshKeys],
-    updateUrl,
-    flat,
-  };
+  const { arch, target } = options.request;
   const path = join(directoryOf(workspace), `${ref.replaceAll('/', '-')}.json`);
-  const text = `${JSON.stringify(choices, null, 2)}\n`;
+  const text = `${JSON.stringify({ base: ref.split('/')[1], arch, target, asked: options.asked }, null, 2)}\n`;
   if ((await readTextIfExists(path)) !== text) await writeFileAtomically(path, text);
 }
 
@@ -49,8 +41,8 @@ export async function readChoices(workspace: Workspace): Promise<Choices[]> {
   const names = (await listNames(directoryOf(workspace))).filter(
     (name) => name.endsWith('.json') && !name.startsWith('.'),
   );
-  const texts = await Promise.all(names.map((name) => readTextIfExists(join(directoryOf(workspace), name))));
-  return texts.map((text, index) => parseChoices(text!, join(directoryOf(workspace), names[index]!)));
+  const paths = names.map((name) => join(directoryOf(workspace), name));
+  return Promise.all(paths.map(async (path) => parseChoices((await readTextIfExists(path))!, path)));
 }
 
 function parseChoices(text: string, path: string): Choices {

@@ -28,7 +28,9 @@ export async function readSettings(path: string): Promise<WorkspaceSettings> {
   const at = (offset: number | undefined): string =>
     offset === undefined ? path : `${path}:${lines.linePos(offset).line}`;
   const problems = document.errors.map((error) => `${at(error.pos[0])}: ${error.message.split('\n')[0]}`);
-  const parsed = settingsSchema.safeParse(document.toJS() ?? {});
+  const parsed = settingsSchema.safeParse(
+    problems.length === 0 ? readDocument(document, problems, path) : {},
+  );
   if (problems.length === 0 && parsed.success) return parsed.data;
   for (const issue of parsed.error?.issues ?? []) {
     if (issue.code !== 'unrecognized_keys') {
@@ -47,6 +49,16 @@ export async function readSettings(path: string): Promise<WorkspaceSettings> {
   throw new TreelineError('usage', `Cannot use the settings: ${problems.join('; ')}`, {
     hint: `Correct ${path}; docs/settings.md lists what it may hold.`,
   });
+}
+
+/** An alias without an anchor is only found here. */
+function readDocument(document: ReturnType<typeof parseDocument>, problems: string[], path: string): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch (error) {
+    problems.push(`${path}: ${(error as Error).message}`);
+    return {};
+  }
 }
 
 function offsetOfKey(document: ReturnType<typeof parseDocument>, key: string): number | undefined {

@@ -15,7 +15,11 @@ export function openLog(path: string): BuildLog {
   const started = performance.now();
   const line = (text: string): void => {
     const seconds = ((performance.now() - started) / 1000).toFixed(3).padStart(8);
-    writeSync(file, `${seconds} ${text}\n`);
+    try {
+      writeSync(file, `${seconds} ${text}\n`);
+    } catch {
+      // The disk is full. What the build itself writes there fails with a message of its own.
+    }
   };
   return {
     path,

@@ -2,7 +2,7 @@ import { closest, distance } from 'fastest-levenshtein';
 
 /** The name in `known` that a typing slip most likely meant, or undefined where none is close. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  if (known.length === 0) return undefined;
+  if (known.length === 0 || name === '') return undefined;
   const candidate = closest(name, [...known]);
   const allowed = Math.max(2, Math.floor(name.length / 3));
   const startsAlike = candidate.startsWith(name) || name.startsWith(candidate);

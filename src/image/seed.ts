@@ -1,6 +1,6 @@
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
-import { changeMode, makeDirectory, readTextIfExists, writeFile } from '../host/files.ts';
+import { changeMode, makeDirectory, readEntry, readTextIfExists, writeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Sysroot } from '../ostree/sysroot.ts';
 
@@ -13,6 +13,16 @@ export async function seedState(host: Host, sysroot: Sysroot, keys: AuthorizedKe
   await host.run({ program: 'cp', args: ['--archive', `${factory}/.`, sysroot.state], doing: 'seed /var' });
   if (keys.length === 0) return;
   const directory = join(sysroot.state, 'roothome/.ssh');
+  for (const path of [dirname(directory), directory]) {
+    if ((await readEntry(path))?.kind !== 'symlink') continue;
+    throw new TreelineError(
+      'recipe',
+      `Cannot let the ssh keys in: a layer makes ${basename(path)} of /root a link`,
+      {
+        hint: 'Lay a directory instead, or build with --no-ssh-key.',
+      },
+    );
+  }
   await makeDirectory(directory);
   await changeMode(directory, 0o700);
   await writeFile(join(directory, 'authorized_keys'), `${keys.join('\n')}\n`, 0o600);
@@ -34,7 +44,7 @@ export async function readPublicKeys(paths: readonly string[]): Promise<Authoriz
       });
     }
     const lines = text.split('\n').map((line) => line.trim());
-    const found = lines.filter((line) => /^(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+/.test(line));
+    const found = lines.filter((line) => /^(?!#)(.* )?(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+/.test(line));
     if (found.length === 0) {
       throw new TreelineError('usage', `Cannot use the ssh key ${path}: it holds no public ssh key`, {
         hint: 'A public key is a line that begins with ssh-ed25519, ssh-rsa or ecdsa-….',

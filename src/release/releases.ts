@@ -7,6 +7,7 @@ import {
   makeLink,
   move,
   pathExists,
+  readEntry,
   readTextIfExists,
   remove,
   writeFile,
@@ -55,9 +56,8 @@ export const artifactName = (ref: string, version: string): string =>
 
 /** A release's manifest, if all its files are there with the recorded lengths; undefined otherwise. */
 export async function readRelease(directory: string): Promise<Release | undefined> {
-  const text = await readTextIfExists(join(directory, 'manifest.json'));
-  if (text === undefined) return undefined;
-  const manifest = manifestSchema.parse(JSON.parse(text)) satisfies Manifest;
+  const manifest = parseManifest((await readTextIfExists(join(directory, 'manifest.json'))) ?? '');
+  if (manifest === undefined) return undefined;
   for (const { file, bytes } of manifest.artifacts) {
     const path = join(directory, file);
     if (!(await pathExists(path)) || (await fileSize(path)) !== bytes) return undefined;
@@ -65,15 +65,23 @@ export async function readRelease(directory: string): Promise<Release | undefine
   return { directory, manifest };
 }
 
+function parseManifest(text: string): Manifest | undefined {
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
 /** All whole releases of all refs, newest first. */
 export async function listReleases(workspace: Workspace): Promise<Release[]> {
   const found: Release[] = [];
-  for (const base of await listNames(workspace.output)) {
+  for (const base of await directoryNames(workspace.output)) {
     for (const arch of await directoryNames(join(workspace.output, base))) {
       for (const target of await directoryNames(join(workspace.output, base, arch))) {
-        const directory = join(workspace.output, base, arch, target);
-        for (const version of (await listNames(directory)).filter((name) => name !== 'latest')) {
-          const release = await readRelease(join(directory, version)).catch(() => undefined);
+        const parent = join(workspace.output, base, arch, target);
+        for (const version of (await listNames(parent)).filter(isVersion)) {
+          const release = await readRelease(join(parent, version));
           if (release !== undefined) found.push(release);
         }
       }
@@ -137,10 +145,12 @@ async function pointLatest(parent: string, version: string): Promise<void> {
 }
 
 async function removeOldReleases(parent: string, current: string, keep: number): Promise<void> {
-  const versions = (await directoryNames(parent)).filter((name) => name !== 'latest' && name !== current);
+  const versions = (await listNames(parent)).filter((name) => isVersion(name) && name !== current);
   const byAge = versions.toSorted(compareVersions).toReversed();
   for (const version of byAge.slice(Math.max(0, keep - 1))) await remove(join(parent, version));
 }
+
+const isVersion = (name: string): boolean => /^\d{8}\.\d+$/.test(name);
 
 /** Versions are `<date>.<n>`, both compared as numbers. */
 export function compareVersions(a: string, b: string): number {
@@ -149,6 +159,9 @@ export function compareVersions(a: string, b: string): number {
   return dateA - dateB || countA - countB;
 }
 
+/** Directories only: users may keep files of their own in the output directory. */
 async function directoryNames(path: string): Promise<string[]> {
-  return (await listNames(path).catch(() => [])).filter((name) => !name.startsWith('.'));
+  const names = (await listNames(path)).filter((name) => !name.startsWith('.'));
+  const entries = await Promise.all(names.map((name) => readEntry(join(path, name))));
+  return names.filter((_, index) => entries[index]?.kind === 'directory');
 }

@@ -23,15 +23,15 @@ const indexSchema = z.strictObject({
   format: z.literal(1),
   refs: z.record(
     z.string(),
-    z.strictObject({ commit: commitId, version: z.string(), timestamp: z.number() }),
+    z.strictObject({ commit: commitId, version: z.string(), timestamp: z.number().int() }),
   ),
   deltas: z.array(
     z.strictObject({
       ref: z.string(),
       from: commitId.nullable(),
       to: commitId,
-      file: z.string().regex(/^[\w.-]+$/),
-      bytes: z.number(),
+      file: z.string().regex(/^[\w-][\w.-]*\.delta$/),
+      bytes: z.number().int().min(0),
       sha256: z.string(),
     }),
   ),
@@ -82,11 +82,11 @@ export function nextIndex(
     sha256,
   }));
   const replaced = new Set(added.map((delta) => delta.file));
-  const current = new Set([
-    ...Object.values(refs).map((head) => head.commit),
-    ...commits.flatMap((commit) => commit.parent ?? []),
-  ]);
-  const kept = index.deltas.filter((delta) => current.has(delta.to) && !replaced.has(delta.file));
+  const updated = new Set(commits.map((commit) => commit.ref));
+  const current = new Set(commits.flatMap(({ id, parent }) => [id, parent]));
+  const kept = index.deltas.filter(
+    (delta) => (!updated.has(delta.ref) || current.has(delta.to)) && !replaced.has(delta.file),
+  );
   const all = [...added, ...kept].toSorted((a, b) => (a.file < b.file ? -1 : 1));
   return { format: 1, refs, deltas: all };
 }

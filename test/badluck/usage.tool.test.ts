@@ -198,6 +198,7 @@ describe('a command line that cannot be meant', () => {
 
   it('leaves everything as it was, and the next build works', async () => {
     expect(stateOf(workspace)).toEqual(before);
+    checkRepository(workspace);
     const ended = await build(['--workspace', workspace, ...smallTree]);
     expect(ended.exitCode, ended.stderr).toBe(0);
     expect(stateOf(workspace)).toEqual(before);

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -35,15 +36,44 @@ const exclusive = ['flock', join(shared, 'lock')];
 /** Named by their content, so that nobody's layers change under him. */
 export const layers = join(shared, `layers-${layersDigest()}`);
 
+export const refPrefix = 'treeline/debian-12/x86_64';
+
 /** What every command of these tests says beside its own options. */
 export const smallTree = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
 
 /** Fills the shared workspace: packages and package lists are in its cache, `vm` and `lxc` were built in it. */
 export async function warmUp(): Promise<void> {
   makeLayers();
-  const options = ['--workspace', warm, '--target', 'vm', ...smallTree];
-  const built = await runProgram('build-lxc', options, { under: exclusive });
+  await withExclusive(async () => {
+    await buildWarm();
+    if (['vm', 'lxc'].some((target) => hasHistory(target))) {
+      // Layers or packages changed since the last run: begin again, from the cache.
+      forgetBuilds(warm);
+      await buildWarm();
+    }
+  });
+}
+
+async function buildWarm(): Promise<void> {
+  const built = await runProgram('build-lxc', ['--workspace', warm, '--target', 'vm', ...smallTree]);
   if (built.exitCode !== 0) throw new Error(`cannot fill the cache:\n${built.stdout}\n${built.stderr}`);
+}
+
+const hasHistory = (target: string): boolean =>
+  spawnSync('ostree', [`--repo=${join(warm, '.treeline/repo')}`, 'rev-parse', `${refPrefix}/${target}^`])
+    .status === 0;
+
+async function withExclusive(work: () => Promise<void>): Promise<void> {
+  const holder = spawn('flock', [join(shared, 'lock'), 'sh', '-c', 'echo held; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  try {
+    await work();
+  } finally {
+    holder.stdin.end();
+    await once(holder, 'exit');
+  }
 }
 
 function makeLayers(): void {
@@ -97,13 +127,18 @@ export function builtWorkspace(at = temporaryDirectory()): string {
 /** A workspace with a filled cache and the shared signing key, in which nothing was built yet. */
 export function filledWorkspace(at = temporaryDirectory()): string {
   copyInto(at, ['.treeline']);
-  rmSync(join(at, '.treeline/repo/refs/heads/treeline'), { recursive: true });
-  for (const name of ['cache/commits', 'builds', 'lock', 'logs'])
-    rmSync(join(at, '.treeline', name), { recursive: true, force: true });
-  execFileSync('ostree', [`--repo=${join(at, '.treeline/repo')}`, 'prune', '--refs-only'], {
+  forgetBuilds(at);
+  return at;
+}
+
+function forgetBuilds(workspace: string): void {
+  const built = ['repo/refs/heads/treeline', 'cache/commits', 'builds', 'lock', 'logs'].map(
+    (name) => `.treeline/${name}`,
+  );
+  for (const name of [...built, 'out']) rmSync(join(workspace, name), { recursive: true, force: true });
+  execFileSync('ostree', [`--repo=${join(workspace, '.treeline/repo')}`, 'prune', '--refs-only'], {
     stdio: 'ignore',
   });
-  return at;
 }
 
 function copyInto(directory: string, names: readonly string[]): void {
@@ -113,7 +148,7 @@ function copyInto(directory: string, names: readonly string[]): void {
 
 /** The commit that an undisturbed build gives. */
 export const undisturbedCommit = (target: 'vm' | 'lxc'): string =>
-  readFileSync(join(warm, `.treeline/repo/refs/heads/treeline/debian-12/x86_64/${target}`), 'utf8').trim();
+  readFileSync(join(warm, `.treeline/repo/refs/heads/${refPrefix}/${target}`), 'utf8').trim();
 
 export interface State {
   /** Commits by ref; the cache's own refs are not the user's. */
@@ -124,13 +159,17 @@ export interface State {
   unfinished: string[];
 }
 
-/** What a user's workspace holds. Throws where the repository is damaged. */
+/** Throws where an object of the repository is missing or damaged. */
+export function checkRepository(workspace: string): void {
+  execFileSync('ostree', [`--repo=${join(workspace, '.treeline/repo')}`, 'fsck', '--quiet'], {
+    stdio: 'pipe',
+  });
+}
+
+/** What a user's workspace holds. */
 export function stateOf(workspace: string): State {
   const state = join(workspace, '.treeline');
   const repo = join(state, 'repo');
-  if (existsSync(join(repo, 'config'))) {
-    execFileSync('ostree', [`--repo=${repo}`, 'fsck', '--quiet'], { stdio: 'pipe' });
-  }
   const heads = join(repo, 'refs/heads');
   const refs = listAll(join(heads, 'treeline'))
     .map((name) => `treeline/${name}`)

@@ -63,6 +63,7 @@ describe('options of a build', () => {
       keep: 3,
       flat: false,
       epoch: undefined,
+      asked: {},
     });
   });
 
@@ -164,8 +165,18 @@ describe('options of an update', () => {
 
   it('are those of the build, with new package lists', async () => {
     const { options, update } = await built();
-    expect(await update()).toEqual([{ ...options, packages: { ...options.packages, refresh: true } }]);
+    const request = { ...options.request, base: 'debian-12' };
+    expect(await update()).toEqual([
+      { ...options, request, packages: { ...options.packages, refresh: true } },
+    ]);
     expect((await update('--offline'))[0]!.packages).toMatchObject({ offline: true, refresh: false });
+  });
+
+  it('take what the build’s command line left open from treeline.yaml as it is now', async () => {
+    const { update } = await built();
+    const [options] = await update('', { overlay: ['/mine'], services: ['db'] });
+    expect(options!.request.extraLayers).toEqual(['/mine']);
+    expect(options!.request.services).toEqual(['sshd', 'web']);
   });
 
   it('may be changed on the command line', async () => {
@@ -207,8 +218,8 @@ describe('options of an update', () => {
     const root = temporaryDirectory();
     const options = await one('');
     await recordChoices(openWorkspace(root), ref, options);
-    await recordChoices(openWorkspace(root), ref, { ...options, updateUrl: 'http://new' });
-    expect((await readChoices(openWorkspace(root))).map(({ updateUrl }) => updateUrl)).toEqual([
+    await recordChoices(openWorkspace(root), ref, { ...options, asked: { updateUrl: 'http://new' } });
+    expect((await readChoices(openWorkspace(root))).map(({ asked }) => asked.updateUrl)).toEqual([
       'http://new',
     ]);
   });

@@ -26,8 +26,13 @@ drop_pending() {
 		$(pick_deployment running)
 	END
 	[ -n "$commit" ] || fail 'cannot tell what runs: see ostree admin status'
-	ostree admin undeploy 0 >/dev/null || fail "cannot drop version $1"
-	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit"
+	# The ref first: undeploy then prunes what only the dropped version had.
+	before=$(ostree rev-parse --repo="$repository" "$stateroot:$ref" 2>/dev/null)
+	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot drop version $1"
+	if ! ostree admin undeploy 0 >/dev/null; then
+		[ -z "$before" ] || ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$before"
+		fail "cannot drop version $1: see the message above; nothing has changed"
+	fi
 	say "version $1, which had not been started, is dropped: version $version goes on"
 }
 

@@ -1,0 +1,240 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { isInstalled } from '../../src/host/tools.ts';
+import type { Ended, How } from './program.ts';
+import { checkout, expectRefusal, runProgram, script } from './program.ts';
+import {
+  builtWorkspace,
+  checkRepository,
+  filledWorkspace,
+  refPrefix,
+  smallTree,
+  stateOf,
+  temporaryDirectory,
+  undisturbedCommit,
+  warmUp,
+} from './workspaces.ts';
+
+beforeAll(warmUp);
+
+const nothingBuilt = { refs: {}, output: [], unfinished: [] };
+const build = (workspace: string, options: readonly string[] = [], how: How = {}): Promise<Ended> =>
+  runProgram('build-lxc', ['--workspace', workspace, ...smallTree, ...options], how);
+
+async function expectGoodBuild(
+  workspace: string,
+  options: readonly string[] = [],
+  how: How = {},
+): Promise<void> {
+  const ended = await build(workspace, options, how);
+  expect(ended.exitCode, ended.stderr).toBe(0);
+  expect(stateOf(workspace)).toMatchObject({
+    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
+    unfinished: [],
+  });
+  checkRepository(workspace);
+}
+
+describe('missing host tools', () => {
+  /** Hides programs in a mount namespace: a device that nobody can execute lies over each. */
+  const without = (programs: readonly string[]): How => ({
+    under: [
+      ...['unshare', '--mount', 'sh', '-e', '-c'],
+      'for p in $HIDDEN; do mount --bind /dev/null "$(command -v "$p")"; done; exec "$@"',
+      'sh',
+    ],
+    env: { HIDDEN: programs.join(' ') },
+  });
+
+  it('are all named at once, with the packages that have them', async () => {
+    const workspace = filledWorkspace();
+    const ended = await build(workspace, [], without(['mksquashfs', 'ostree', 'bwrap']));
+    expectRefusal(ended, {
+      exitCode: 1,
+      says: ['mksquashfs', 'ostree', 'bwrap'],
+      hint: ['./scripts/setup', 'bubblewrap', 'ostree', 'squashfs-tools'],
+    });
+    expect(stateOf(workspace)).toEqual(nothingBuilt);
+    await expectGoodBuild(workspace);
+  });
+
+  it('that only disks need do not hold up a container', async () => {
+    const workspace = filledWorkspace();
+    const disk = await runProgram(
+      'build-vm',
+      ['--workspace', workspace, ...smallTree],
+      without(['sfdisk', 'mke2fs']),
+    );
+    expectRefusal(disk, { exitCode: 1, says: ['sfdisk', 'mke2fs'], hint: ['fdisk', 'e2fsprogs'] });
+    await expectGoodBuild(workspace, [], without(['sfdisk', 'mke2fs']));
+  });
+});
+
+describe('no space left', () => {
+  it('fails with the disk’s name wherever it happens, leaves nothing, and with more room the next build works', async () => {
+    const disk = temporaryDirectory();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1G', 'small', disk]);
+    onTestFinished(() => void execFileSync('umount', ['--lazy', disk]));
+    filledWorkspace(disk);
+    const { blocks, bfree, bsize } = statfsSync(disk);
+    const used = (blocks - bfree) * bsize;
+    const reached = new Set<string>();
+    for (const room of [0, 1, 2, 4, 6, 8, 10, 13]) {
+      execFileSync('mount', ['-o', `remount,size=${used + room * 2 ** 20}`, disk]);
+      const ended = await build(disk);
+      if (ended.exitCode === 0) break;
+      expectRefusal(ended, {
+        exitCode: 1,
+        says: ['no space left on the disk', disk],
+        hint: ['--workspace DIR'],
+      });
+      reached.add(/lxc (\w+) +failed/.exec(ended.stdout)?.[1] ?? 'begin');
+      expect(stateOf(disk)).toEqual(nothingBuilt);
+      checkRepository(disk);
+    }
+    expect([...reached]).toContain('image');
+    expect(reached.size).toBeGreaterThan(1);
+    execFileSync('mount', ['-o', 'remount,size=1G', disk]);
+    await expectGoodBuild(disk);
+  });
+});
+
+describe('no network', () => {
+  const offline: How = { under: ['unshare', '--net'] };
+
+  it('says what was needed and from where, and how to build without', async () => {
+    const workspace = temporaryDirectory();
+    const ended = await build(workspace, [], offline);
+    const archive = /https?:\/\/[^/\s]+/.exec(
+      execFileSync('apt-get', ['indextargets', '--format', '$(URI)'], { encoding: 'utf8' }),
+    )![0];
+    expectRefusal(ended, {
+      exitCode: 1,
+      says: ['package lists of Debian', archive],
+      hint: ['--mirror', '--offline'],
+    });
+    expect(stateOf(workspace)).toEqual(nothingBuilt);
+  });
+
+  it('names the packages that are not in the cache, and fetches them once there is a network again', async () => {
+    const workspace = filledWorkspace();
+    rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
+    const online = await build(workspace, [], offline);
+    expectRefusal(online, { exitCode: 1, says: ['Cannot fetch 1 package', 'http'], hint: ['--offline'] });
+    const cached = await build(workspace, ['--offline'], offline);
+    expectRefusal(cached, {
+      exitCode: 1,
+      says: ['the cache lacks busybox-static'],
+      hint: ['without --offline'],
+    });
+    expect(stateOf(workspace)).toEqual(nothingBuilt);
+    await expectGoodBuild(workspace);
+  });
+
+  it('is no hindrance with --offline and a filled cache, and gives the same commit', async () => {
+    await expectGoodBuild(filledWorkspace(), ['--offline'], offline);
+  });
+
+  it('is told with --offline where the cache is empty', async () => {
+    const workspace = temporaryDirectory();
+    const ended = await build(workspace, ['--offline'], offline);
+    expectRefusal(ended, { exitCode: 1, says: ['offline', 'no package lists'], hint: ['without --offline'] });
+    expect(stateOf(workspace)).toEqual(nothingBuilt);
+  });
+});
+
+describe('a place that cannot be written to', () => {
+  it.each([
+    {
+      what: 'a file as workspace',
+      options: ['--workspace', '/etc/hostname'],
+      says: '/etc/hostname',
+      hint: '--workspace DIR',
+    },
+    {
+      what: 'a file as output',
+      options: ['--output', '/etc/hostname'],
+      says: '/etc/hostname',
+      hint: '--output DIR',
+    },
+    {
+      what: 'a place where the kernel makes no directories',
+      options: ['--workspace', '/proc/workspace'],
+      says: '/proc/workspace',
+      hint: '--workspace DIR',
+    },
+  ])('is refused: $what', async ({ options, says, hint }) => {
+    const ended = await runProgram(
+      'build-lxc',
+      ['--workspace', temporaryDirectory(), ...smallTree, ...options].slice(
+        options[0] === '--workspace' ? 2 : 0,
+      ),
+    );
+    expectRefusal(ended, { exitCode: 1, says: [says], hint: [hint] });
+  });
+
+  it('is refused: a read-only file system', async () => {
+    const workspace = builtWorkspace();
+    const before = stateOf(workspace);
+    const readOnly = [
+      'unshare',
+      '--mount',
+      'sh',
+      '-e',
+      '-c',
+      'mount --bind -o ro "$0" "$0"; exec "$@"',
+      workspace,
+    ];
+    expectRefusal(await build(workspace, [], { under: readOnly }), {
+      exitCode: 1,
+      says: [workspace, 'read-only'],
+      hint: ['--workspace DIR'],
+    });
+    expect(stateOf(workspace)).toEqual(before);
+  });
+
+  it('is refused: everything, to those who are not root', async () => {
+    const workspace = temporaryDirectory();
+    const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    expectRefusal(await build(workspace, [], { under: nobody }), {
+      exitCode: 1,
+      says: ['as nobody', 'root'],
+      hint: ['sudo'],
+    });
+    expect(existsSync(join(workspace, '.treeline'))).toBe(false);
+  });
+});
+
+describe('a reader that goes away', () => {
+  const piped = (command: string, workspace: string) =>
+    execa(
+      'bash',
+      ['-c', command, process.execPath, script('build-lxc'), '--workspace', workspace, ...smallTree],
+      {
+        cwd: checkout,
+        reject: false,
+      },
+    );
+
+  it('does not stop the build', async () => {
+    const workspace = filledWorkspace();
+    const ended = await piped('"$0" "$@" 2>&1 | head -n 1; exit ${PIPESTATUS[0]}', workspace);
+    expect(ended.stdout).toContain('Building target lxc');
+    expect(ended.exitCode).toBe(0);
+    expect(stateOf(workspace).refs).toEqual({ [`${refPrefix}/lxc`]: undisturbedCommit('lxc') });
+  });
+
+  it('does not hide a failure', async () => {
+    const workspace = temporaryDirectory();
+    const ended = await piped('"$0" "$@" --keep 0 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}', workspace);
+    expect(ended.exitCode).toBe(2);
+  });
+});
+
+it('these tests have what they need', () => {
+  for (const program of ['unshare', 'mount', 'setpriv', 'flock']) expect(isInstalled(program)).toBe(true);
+});
+void [readFileSync, writeFileSync];

@@ -63,7 +63,7 @@ describe('options of a build', () => {
       keep: 3,
       flat: false,
       epoch: undefined,
-      asked: {},
+      asked: { sshKeys: [] },
     });
   });
 

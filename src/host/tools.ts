@@ -17,6 +17,7 @@ export interface Tool {
 export const tools: readonly Tool[] = [
   { program: 'ostree', apt: 'ostree', apk: 'ostree', purpose: 'build' },
   { program: 'flock', apt: 'util-linux', apk: 'flock', purpose: 'build' },
+  { program: 'unshare', apt: 'util-linux', apk: 'util-linux-misc', purpose: 'build' },
   { program: 'setpriv', apt: 'util-linux', apk: 'setpriv', purpose: 'build' },
   { program: 'apt-get', apt: 'apt', apk: 'apt', purpose: 'build' },
   { program: 'dpkg-deb', apt: 'dpkg', apk: 'dpkg', purpose: 'build' },

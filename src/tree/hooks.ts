@@ -1,4 +1,7 @@
+import { dirname, join } from 'node:path';
+import type { Command } from '../host/command.ts';
 import { TreelineError } from '../host/errors.ts';
+import { makeDirectory, pathExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Hook, HookPhase, Recipe } from '../model.ts';
 
@@ -7,10 +10,12 @@ const hostPhases: ReadonlySet<HookPhase> = new Set(['root', 'extra-data', 'clean
 /** Runs one phase's hooks in order. Throws 'hook' with the output of the first that fails. */
 export async function runHooks(host: Host, root: string, recipe: Recipe, phase: HookPhase): Promise<void> {
   for (const hook of recipe.hooks.filter((candidate) => candidate.phase === phase)) {
-    const variables = hookVariables(recipe);
     const command = hostPhases.has(phase)
-      ? { program: hook.path, args: [], cwd: root, env: { ...variables, TREELINE_ROOT: root } }
-      : { program: 'bwrap', args: sandboxArguments(root, hook, variables) };
+      ? hostCommand(root, hook, recipe)
+      : {
+          program: 'bwrap',
+          args: sandboxArguments(root, hook, { recipe, devices: await makeDevices(host, root) }),
+        };
     const { exitCode, stdout, stderr } = await host
       .run({ ...command, accept: anyExitCode })
       .catch((error: unknown) => endedBySignal(error));
@@ -42,6 +47,39 @@ function hookVariables(recipe: Recipe): Record<string, string> {
   };
 }
 
+/** In a process namespace of its own: what the hook starts ends with the build, however that ends. */
+function hostCommand(root: string, hook: Hook, recipe: Recipe): Command {
+  return {
+    program: 'unshare',
+    // The shell is there because the first process of a namespace does not get signals as others do.
+    args: ['--pid', '--fork', '--kill-child', 'sh', '-c', '"$0"; exit $?', hook.path],
+    cwd: root,
+    env: { ...hookVariables(recipe), TREELINE_ROOT: root },
+  };
+}
+
+/** mknod(1)'s major and minor numbers, from the kernel's Documentation/admin-guide/devices.txt. */
+const devices = {
+  null: [1, 3],
+  zero: [1, 5],
+  full: [1, 7],
+  random: [1, 8],
+  urandom: [1, 9],
+  tty: [5, 0],
+} as const;
+
+/** Device nodes for hooks alone: with the host's own, a hook's chmod would change the host. Returns their directory. */
+async function makeDevices(host: Host, root: string): Promise<string> {
+  const directory = join(dirname(root), 'hook-devices');
+  if (await pathExists(directory)) return directory;
+  await makeDirectory(directory);
+  for (const [name, numbers] of Object.entries(devices)) {
+    const args = ['--mode=0666', join(directory, name), 'c', ...numbers.map(String)];
+    await host.run({ program: 'mknod', args, doing: 'make the device nodes for hooks' });
+  }
+  return directory;
+}
+
 /** See capabilities(7): what chown, chmod, su and the like need. */
 const keptCapabilities = [
   'CAP_CHOWN',
@@ -55,33 +93,23 @@ const keptCapabilities = [
 ];
 
 /** The tree as `/`, no network, nothing of the host; the hook itself lies on a tmpfs, so that nothing of it stays. */
-function sandboxArguments(root: string, hook: Hook, variables: Record<string, string>): string[] {
-  const set = Object.entries(variables).flatMap(([name, value]) => ['--setenv', name, value]);
+function sandboxArguments(root: string, hook: Hook, more: { recipe: Recipe; devices: string }): string[] {
+  const variables = {
+    ...hookVariables(more.recipe),
+    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: '/tmp',
+    LC_ALL: 'C.UTF-8',
+  };
+  const namespaces = ['pid', 'net', 'ipc', 'uts'].map((name) => `--unshare-${name}`);
   return [
-    ...[
-      '--unshare-pid',
-      '--unshare-net',
-      '--unshare-ipc',
-      '--unshare-uts',
-      '--die-with-parent',
-      '--clearenv',
-    ],
+    ...[...namespaces, '--die-with-parent', '--clearenv'],
     // Root in the tree, but not on this machine: no device nodes, no mounts, no modules.
     ...['--cap-drop', 'ALL', ...keptCapabilities.flatMap((name) => ['--cap-add', name])],
-    ...['--bind', root, '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run'],
+    ...['--bind', root, '/', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run', '--tmpfs', '/dev'],
+    ...Object.keys(devices).flatMap((name) => ['--dev-bind', join(more.devices, name), `/dev/${name}`]),
+    ...['--symlink', '/proc/self/fd', '/dev/fd', '--tmpfs', '/dev/shm'],
     ...['--ro-bind', hook.path, `/tmp/hook/${hook.name}`],
-    ...[
-      '--setenv',
-      'PATH',
-      '/usr/sbin:/usr/bin:/sbin:/bin',
-      '--setenv',
-      'HOME',
-      '/tmp',
-      '--setenv',
-      'LC_ALL',
-      'C.UTF-8',
-    ],
-    ...set,
+    ...Object.entries(variables).flatMap(([name, value]) => ['--setenv', name, value]),
     ...['--chdir', '/', `/tmp/hook/${hook.name}`],
   ];
 }

@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { isInstalled } from '../../src/host/tools.ts';
 import type { Ended, How } from './program.ts';
 import { checkout, expectRefusal, runProgram, script } from './program.ts';
 import {
@@ -18,7 +17,7 @@ import {
   warmUp,
 } from './workspaces.ts';
 
-beforeAll(warmUp);
+beforeAll(() => warmUp());
 
 const nothingBuilt = { refs: {}, output: [], unfinished: [] };
 const build = (workspace: string, options: readonly string[] = [], how: How = {}): Promise<Ended> =>
@@ -39,11 +38,11 @@ async function expectGoodBuild(
 }
 
 describe('missing host tools', () => {
-  /** Hides programs in a mount namespace: a device that nobody can execute lies over each. */
+  /** Hides programs in a mount namespace: a file that nobody can execute lies over each. */
   const without = (programs: readonly string[]): How => ({
     under: [
       ...['unshare', '--mount', 'sh', '-e', '-c'],
-      'for p in $HIDDEN; do mount --bind /dev/null "$(command -v "$p")"; done; exec "$@"',
+      'for p in $HIDDEN; do mount --bind /etc/hostname "$(command -v "$p")"; done; exec "$@"',
       'sh',
     ],
     env: { HIDDEN: programs.join(' ') },
@@ -74,31 +73,45 @@ describe('missing host tools', () => {
 });
 
 describe('no space left', () => {
-  it('fails with the disk’s name wherever it happens, leaves nothing, and with more room the next build works', async () => {
-    const disk = temporaryDirectory();
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1G', 'small', disk]);
-    onTestFinished(() => void execFileSync('umount', ['--lazy', disk]));
-    filledWorkspace(disk);
-    const { blocks, bfree, bsize } = statfsSync(disk);
+  const mebibyte = 2 ** 20;
+
+  /** A disk of its own, as large as a user's is until `resize` makes it small. */
+  function disk(): { path: string; resize(bytes: number): void } {
+    const path = temporaryDirectory();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1G', 'small', path]);
+    onTestFinished(() => void execFileSync('umount', ['--lazy', path]));
+    return { path, resize: (bytes) => void execFileSync('mount', ['-o', `remount,size=${bytes}`, path]) };
+  }
+
+  it('for the workspace is told with the disk’s name and leaves nothing; with more room the next build works', async () => {
+    const { path, resize } = disk();
+    filledWorkspace(path);
+    const { blocks, bfree, bsize } = statfsSync(path);
     const used = (blocks - bfree) * bsize;
-    const reached = new Set<string>();
-    for (const room of [0, 1, 2, 4, 6, 8, 10, 13]) {
-      execFileSync('mount', ['-o', `remount,size=${used + room * 2 ** 20}`, disk]);
-      const ended = await build(disk);
-      if (ended.exitCode === 0) break;
-      expectRefusal(ended, {
-        exitCode: 1,
-        says: ['no space left on the disk', disk],
-        hint: ['--workspace DIR'],
-      });
-      reached.add(/lxc (\w+) +failed/.exec(ended.stdout)?.[1] ?? 'begin');
-      expect(stateOf(disk)).toEqual(nothingBuilt);
-      checkRepository(disk);
+    for (const room of [0, 1, 3]) {
+      resize(used + room * mebibyte);
+      const ended = await build(path);
+      const says = ['no space left on the disk', `the disk of ${path}/.treeline has`];
+      expectRefusal(ended, { exitCode: 1, says, hint: ['Free some space', '--workspace DIR'] });
+      expect(stateOf(path)).toEqual(nothingBuilt);
     }
-    expect([...reached]).toContain('image');
-    expect(reached.size).toBeGreaterThan(1);
-    execFileSync('mount', ['-o', 'remount,size=1G', disk]);
-    await expectGoodBuild(disk);
+    resize(1024 * mebibyte);
+    await expectGoodBuild(path);
+  });
+
+  it('for the results is told with the disk’s name and leaves nothing; with more room the next build works', async () => {
+    const { path, resize } = disk();
+    const workspace = filledWorkspace();
+    for (const size of [mebibyte / 2, 2 * mebibyte]) {
+      resize(size);
+      const ended = await build(workspace, ['--output', path]);
+      const says = ['no space left on the disk', `the disk of ${path} has`];
+      expectRefusal(ended, { exitCode: 1, says, hint: ['Free some space'] });
+      expect(stateOf(workspace)).toEqual(nothingBuilt);
+      expect(readdirSync(path)).toEqual([]);
+    }
+    resize(64 * mebibyte);
+    await expectGoodBuild(workspace, ['--output', path]);
   });
 });
 
@@ -233,8 +246,3 @@ describe('a reader that goes away', () => {
     expect(ended.exitCode).toBe(2);
   });
 });
-
-it('these tests have what they need', () => {
-  for (const program of ['unshare', 'mount', 'setpriv', 'flock']) expect(isInstalled(program)).toBe(true);
-});
-void [readFileSync, writeFileSync];

@@ -15,8 +15,8 @@ import {
 const standard = readFileSync(join(checkout, 'layouts/vm.cfg'), 'utf8');
 const workspace = fileDirectory();
 beforeAll(async () => {
-  await warmUp();
-  filledWorkspace(workspace);
+  await warmUp('vm');
+  filledWorkspace(workspace, 'vm');
 });
 
 function layout(text: string): string {

@@ -6,6 +6,7 @@ import { expectRefusal, runProgram } from './program.ts';
 import type { State } from './workspaces.ts';
 import {
   builtWorkspace,
+  checkRepository,
   fileDirectory,
   smallTree,
   stateOf,
@@ -13,7 +14,7 @@ import {
   warmUp,
 } from './workspaces.ts';
 
-beforeAll(warmUp);
+beforeAll(() => warmUp());
 
 const build = (options: readonly string[], env: Record<string, string> = {}) =>
   runProgram('build-lxc', options, { env });

@@ -30,7 +30,8 @@ const smallPackages: Readonly<Record<string, string>> = {
 
 /** Kept from run to run, as a user's workspace is; every test gets copies. */
 const shared = join(tmpdir(), 'treeline-badluck');
-const warm = join(shared, 'workspace');
+const warm = (target: SmallTarget): string => join(shared, target);
+type SmallTarget = 'vm' | 'lxc';
 /** Test files run side by side: who reads or writes the shared workspace holds this. */
 const exclusive = ['flock', join(shared, 'lock')];
 /** Named by their content, so that nobody's layers change under him. */
@@ -41,27 +42,27 @@ export const refPrefix = 'treeline/debian-12/x86_64';
 /** What every command of these tests says beside its own options. */
 export const smallTree = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
 
-/** Fills the shared workspace: packages and package lists are in its cache, `vm` and `lxc` were built in it. */
-export async function warmUp(): Promise<void> {
+/** Fills the shared workspaces: packages and package lists are in their caches, and one image each was built there. */
+export async function warmUp(target: SmallTarget = 'lxc'): Promise<void> {
   makeLayers();
   await withExclusive(async () => {
-    await buildWarm();
-    if (['vm', 'lxc'].some((target) => hasHistory(target))) {
-      // Layers or packages changed since the last run: begin again, from the cache.
-      forgetBuilds(warm);
-      await buildWarm();
-    }
+    await buildWarm(target);
+    if (!hasHistory(target)) return;
+    // Layers or packages changed since the last run: begin again, from the cache.
+    forgetBuilds(warm(target));
+    await buildWarm(target);
   });
 }
 
-async function buildWarm(): Promise<void> {
-  const built = await runProgram('build-lxc', ['--workspace', warm, '--target', 'vm', ...smallTree]);
+async function buildWarm(target: SmallTarget): Promise<void> {
+  const built = await runProgram(`build-${target}`, ['--workspace', warm(target), ...smallTree]);
   if (built.exitCode !== 0) throw new Error(`cannot fill the cache:\n${built.stdout}\n${built.stderr}`);
 }
 
-const hasHistory = (target: string): boolean =>
-  spawnSync('ostree', [`--repo=${join(warm, '.treeline/repo')}`, 'rev-parse', `${refPrefix}/${target}^`])
-    .status === 0;
+function hasHistory(target: SmallTarget): boolean {
+  const repository = join(warm(target), '.treeline/repo');
+  return spawnSync('ostree', [`--repo=${repository}`, 'rev-parse', `${refPrefix}/${target}^`]).status === 0;
+}
 
 async function withExclusive(work: () => Promise<void>): Promise<void> {
   const holder = spawn('flock', [join(shared, 'lock'), 'sh', '-c', 'echo held; exec cat'], {
@@ -118,15 +119,15 @@ export function fileDirectory(): string {
   return directory;
 }
 
-/** A workspace in which images were built before. */
-export function builtWorkspace(at = temporaryDirectory()): string {
-  copyInto(at, ['.treeline', 'out']);
+/** A workspace in which the image was built before. */
+export function builtWorkspace(at = temporaryDirectory(), target: SmallTarget = 'lxc'): string {
+  copyInto(at, target, ['.treeline', 'out']);
   return at;
 }
 
 /** A workspace with a filled cache and the shared signing key, in which nothing was built yet. */
-export function filledWorkspace(at = temporaryDirectory()): string {
-  copyInto(at, ['.treeline']);
+export function filledWorkspace(at = temporaryDirectory(), target: SmallTarget = 'lxc'): string {
+  copyInto(at, target, ['.treeline']);
   forgetBuilds(at);
   return at;
 }
@@ -141,14 +142,14 @@ function forgetBuilds(workspace: string): void {
   });
 }
 
-function copyInto(directory: string, names: readonly string[]): void {
+function copyInto(directory: string, target: SmallTarget, names: readonly string[]): void {
   const [program, ...args] = [...exclusive, 'cp', '-a', '--reflink=auto', '--sparse=always'];
-  execFileSync(program!, [...args, ...names.map((name) => join(warm, name)), directory]);
+  execFileSync(program!, [...args, ...names.map((name) => join(warm(target), name)), directory]);
 }
 
 /** The commit that an undisturbed build gives. */
-export const undisturbedCommit = (target: 'vm' | 'lxc'): string =>
-  readFileSync(join(warm, `.treeline/repo/refs/heads/${refPrefix}/${target}`), 'utf8').trim();
+export const undisturbedCommit = (target: SmallTarget): string =>
+  readFileSync(join(warm(target), `.treeline/repo/refs/heads/${refPrefix}/${target}`), 'utf8').trim();
 
 export interface State {
   /** Commits by ref; the cache's own refs are not the user's. */

@@ -1,0 +1,144 @@
+import { lstat, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Manifest } from '../../src/model.ts';
+import { findMissing } from '../../src/host/tools.ts';
+import { lacks } from '../helpers/needs.ts';
+import { inGuest, writeOverlay } from './overlay.ts';
+import { runScript, runScriptText } from './program.ts';
+
+const reason = lacks({ programs: findMissing(['build', 'container']).names, root: true });
+
+describe.skipIf(reason !== undefined)(
+  `the programs that npm runs${reason === undefined ? '' : ` (skipped: ${reason})`}`,
+  () => {
+    let directory: string;
+    let overlay: string;
+    let options: string[];
+    let release: string;
+    let printed: string;
+    let manifest: Manifest;
+
+    const readManifest = async (): Promise<Manifest> =>
+      JSON.parse(await readFile(join(release, '../latest/manifest.json'), 'utf8')) as Manifest;
+
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), 'treeline-build-'));
+      overlay = join(directory, 'overlay');
+      await writeOverlay(overlay);
+      options = ['--workspace', join(directory, 'workspace'), '--overlay', overlay, '--no-ssh-key'];
+      printed = await runScriptText('build-lxc', options);
+      const parent = join(directory, 'workspace/out/debian-12/x86_64/lxc');
+      release = join(parent, 'latest');
+      manifest = await readManifest();
+      release = join(parent, manifest.version);
+    });
+    afterAll(async () => {
+      await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
+      await rm(directory, { recursive: true, force: true });
+    });
+
+    describe('after a build', () => {
+      it('have said every stage with its time, and at the end what was built, where and how big', () => {
+        for (const stage of ['recipe', 'resolve', 'fetch', 'tree', 'commit', 'image']) {
+          expect(printed).toMatch(new RegExp(`\\b${stage}\\b.*\\d+(\\.\\d+)? ?m?s\\b`));
+        }
+        for (const { file } of manifest.artifacts) expect(printed).toContain(file);
+        expect(printed).toContain('npm run build-update');
+      });
+
+      it('have written a manifest: commit, version, packages with versions, sizes, the time of each stage', async () => {
+        expect(manifest).toMatchObject({
+          ref: 'treeline/debian-12/x86_64/lxc',
+          commit: expect.stringMatching(/^[0-9a-f]{64}$/),
+          parent: null,
+          version: expect.stringMatching(/^\d{8}\.0$/),
+          partitions: [],
+        });
+        expect(manifest.packages).toContainEqual({ name: 'hello', version: expect.stringMatching(/^\d/) });
+        expect(manifest.stages.map(({ stage }) => stage)).toEqual(
+          expect.arrayContaining(['recipe', 'resolve', 'fetch', 'tree', 'commit', 'image']),
+        );
+        expect(manifest.stages.every(({ seconds }) => seconds >= 0)).toBe(true);
+        for (const { file, bytes } of manifest.artifacts) {
+          expect((await lstat(join(release, file))).size).toBe(bytes);
+        }
+      });
+
+      it('have written checksums that sha256sum verifies', async () => {
+        const sums = (await readdir(release)).filter((name) => name.endsWith('.sha256'));
+        expect(sums.toSorted()).toEqual(manifest.artifacts.map(({ file }) => `${file}.sha256`).toSorted());
+        await expect(
+          execa('sha256sum', ['--check', '--strict', ...sums], { cwd: release }),
+        ).resolves.toMatchObject({ exitCode: 0 });
+      });
+
+      it('explain the recipe, and where each value comes from', async () => {
+        const text = await runScriptText('explain', ['--overlay', overlay, '--target', 'lxc']);
+        const from = (file: string): RegExp => new RegExp(`.*${overlay}/${file}`);
+        expect(text).toMatch(new RegExp(`hello${from('packages.list').source}:2`));
+        expect(text).toMatch(new RegExp(`services\\.default.*e2e${from('layer.yaml').source}:2`));
+        expect(text).toMatch(
+          new RegExp(`${inGuest.changed.slice(1)}${from(`rootfs${inGuest.changed}`).source}`),
+        );
+        expect(text).toMatch(new RegExp(`50-e2e${from('hooks/post-install.d/50-e2e').source}`));
+        expect(text).toContain('service/sshd');
+      });
+    });
+
+    describe('where nothing changed', () => {
+      it('say so and leave every file as it is', async () => {
+        const before = await snapshot(join(directory, 'workspace/out'));
+        const text = await runScriptText('build-lxc', options);
+        expect(text).toContain('as published');
+        expect(await snapshot(join(directory, 'workspace/out'))).toEqual(before);
+      });
+
+      it('print nothing but JSON lines with --json', async () => {
+        const text = await runScriptText('build-lxc', [...options, '--json']);
+        const events = text
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as { type: string; stage?: string; reused?: boolean });
+        expect(events.at(-1)).toMatchObject({ type: 'result', title: expect.stringContaining('lxc') });
+        const ended = events.filter(({ type }) => type === 'stage-end');
+        expect(ended.find(({ stage }) => stage === 'image')).toMatchObject({ reused: true });
+        expect(ended.find(({ stage }) => stage === 'tree')).toMatchObject({ reused: true });
+      });
+
+      it('build no update: exit code 0, no file in out/ and no object or ref in the repository', async () => {
+        const places = ['out', '.treeline/repo'].map((place) => join(directory, 'workspace', place));
+        const before = await Promise.all(places.map(snapshot));
+        const { stdout, exitCode } = await runScript('build-update', options.slice(0, 2));
+        expect(exitCode).toBe(0);
+        expect(stdout).toContain('Nothing changed');
+        expect(await Promise.all(places.map(snapshot))).toEqual(before);
+      });
+    });
+
+    it('make a new commit on top of the previous one where one file changed, and keep the old release', async () => {
+      await writeFile(join(overlay, `rootfs${inGuest.changed}`), 'version two\n');
+      await runScriptText('build-lxc', options);
+      const next = await readManifest();
+      expect(next.parent).toBe(manifest.commit);
+      expect(next.commit).not.toBe(manifest.commit);
+      expect(next.version).toBe(manifest.version.replace(/0$/, '1'));
+      expect(next.lock).toBe(manifest.lock);
+      const repository = `--repo=${join(directory, 'workspace/.treeline/repo')}`;
+      const { stdout } = await execa('ostree', [repository, 'diff', manifest.commit, next.commit]);
+      const changes = stdout.split('\n').map((line) => line.replaceAll(/\s+/g, ' '));
+      expect(changes).toEqual([`M ${inGuest.changed}`]);
+      expect(await readdir(join(release, '..'))).toEqual([manifest.version, next.version, 'latest']);
+    });
+  },
+);
+
+/** Every file below a directory: what would differ if it had been written. */
+async function snapshot(root: string): Promise<string[]> {
+  const { stdout } = await execa('find', [root, '-printf', '%P %y %s %T@ %i %l\\n']);
+  // OSTree's lock and its directory for unfinished work are touched by readers too.
+  const lines = stdout.split('\n').filter((line) => !/^(|\.lock|tmp(\/\S*)?) [fd] /.test(line));
+  return lines.toSorted();
+}

@@ -8,6 +8,7 @@ import { recordChoices } from './cli/choices.ts';
 import { presentReleases, presentUpdate } from './cli/present.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
+import { allCommandsEnded } from './host/command.ts';
 import { TreelineError } from './host/errors.ts';
 import { listNames, remove } from './host/files.ts';
 import type { Host } from './host/host.ts';
@@ -101,8 +102,8 @@ function run(host: Host, sources: Sources): Promise<number> {
 
 async function runBuild(host: Host, sources: Sources): Promise<number> {
   const requests = await readBuildOptions(sources);
-  await holdingWorkspace(host, requests, async () => {
-    const releases = await build(host, requests);
+  await holdingWorkspace(host, requests, async (building) => {
+    const releases = await build(building, requests);
     await recordAll(host, requests, releases);
     host.emit(presentReleases(releases));
   });
@@ -111,8 +112,8 @@ async function runBuild(host: Host, sources: Sources): Promise<number> {
 
 async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
   const requests = await readUpdateOptions(sources);
-  await holdingWorkspace(host, requests, async () => {
-    const update = await buildUpdate(host, requests);
+  await holdingWorkspace(host, requests, async (building) => {
+    const update = await buildUpdate(building, requests);
     if (update.changed) await recordAll(host, requests, update.releases);
     host.emit(presentUpdate(update, updatesDirectory(host.workspace)));
   });
@@ -180,7 +181,7 @@ async function runServe(host: Host, args: Arguments): Promise<number> {
     type: 'result',
     title: `Serving ${output} at ${server.url} (Ctrl-C ends it)`,
     rows: [],
-    next: ['treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)'],
+    next: [`treeline upgrade --url ${server.guestUrl}    (in the machine that npm run boot started)`],
   });
   const stopped = new Promise<void>((resolve) =>
     host.signal.addEventListener('abort', () => resolve(), { once: true }),
@@ -200,9 +201,9 @@ async function runServe(host: Host, args: Arguments): Promise<number> {
 async function holdingWorkspace(
   host: Host,
   requests: readonly BuildOptions[],
-  work: () => Promise<void>,
+  work: (building: Host) => Promise<void>,
 ): Promise<void> {
-  const { workspace } = host;
+  const { workspace, log } = host;
   requireTools([
     'build',
     ...(requests.some(({ request }) => request.target === 'vm') ? (['vm'] as const) : []),
@@ -211,11 +212,11 @@ async function holdingWorkspace(
   // gpg starts an agent, which would outlive a build that was killed.
   const farewell = { program: 'gpgconf', args: ['--homedir', workspace.keys, '--kill', 'gpg-agent'] };
   const lock = await takeLock(workspace.lockFile, 'build', farewell);
-  const staging = join(workspace.output, '.staging');
-  const removeUnfinished = (): Promise<unknown> =>
-    Promise.all([remove(workspace.temporary), remove(staging)]);
+  const unfinished = [workspace.temporary, join(workspace.output, '.staging')];
+  const failed = new AbortController();
+  const signal = AbortSignal.any([host.signal, failed.signal]);
   try {
-    await removeUnfinished();
+    await removeAll(unfinished);
     for (const { request } of requests) {
       const services =
         request.services.length === 0 ? 'no services' : `services ${request.services.join(', ')}`;
@@ -225,14 +226,24 @@ async function holdingWorkspace(
         text: `Building target ${request.target} on base ${request.base} with ${services}${own}`,
       });
     }
-    await work();
+    await work(createHost({ workspace, log, signal, listeners: [host.emit] }));
     await removeOldLogs(workspace.logs);
   } catch (error) {
+    // What else the build was doing at that time must not write on while its files are removed.
+    failed.abort();
+    await allCommandsEnded();
     throw namingFullDisk(error, [workspace.state, workspace.output]);
   } finally {
-    await removeUnfinished();
+    // What cannot be removed now is removed by the next build.
+    await removeAll(unfinished).catch((error: Error) => log.line(error.message));
     await lock.release();
   }
+}
+
+/** Removes directories into which something may still be writing its last. */
+async function removeAll(directories: readonly string[]): Promise<void> {
+  const retry = { maxRetries: 10, retryDelay: 20 };
+  await Promise.all(directories.map((directory) => remove(directory, retry)));
 }
 
 /** Throws 'host' where this user cannot build. */

@@ -60,7 +60,25 @@ function quote(word: string): string {
  *
  * Each child leads its own process group, which is ended on abort; `setpriv --pdeathsig` ends it when we are killed.
  */
-export async function runCommand(
+export function runCommand(
+  command: Command,
+  { log, signal }: { log: BuildLog; signal: AbortSignal },
+): Promise<CommandOutput> {
+  const ended = runChain(command, { log, signal });
+  running.add(ended);
+  const forget = (): void => void running.delete(ended);
+  ended.then(forget, forget);
+  return ended;
+}
+
+const running = new Set<Promise<unknown>>();
+
+/** Resolves when no command runs any more. After an abort: when nothing writes any more. */
+export async function allCommandsEnded(): Promise<void> {
+  while (running.size > 0) await Promise.allSettled(running);
+}
+
+async function runChain(
   command: Command,
   { log, signal }: { log: BuildLog; signal: AbortSignal },
 ): Promise<CommandOutput> {
@@ -116,6 +134,9 @@ export async function runCommand(
     };
   } catch (error) {
     endAll();
+    // A child whose output nobody reads never counts as ended.
+    for (const child of children) child.stdout?.resume();
+    await Promise.allSettled(children);
     if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
       throw noSpace(doing(command), `${command.outputFile}`);
     throw error;

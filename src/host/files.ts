@@ -119,8 +119,11 @@ export async function makeDirectory(path: string): Promise<void> {
     if (error.code !== 'EEXIST') throw error;
   });
 }
-/** Removes a file or a whole directory; nothing happens where there is none. */
-export const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+/** Removes a file or a whole directory; nothing happens where there is none. `retry`: see rm of node:fs. */
+export const remove = (
+  path: string,
+  retry: { maxRetries?: number; retryDelay?: number } = {},
+): Promise<void> => rm(path, { recursive: true, force: true, ...retry });
 export const move = (from: string, to: string): Promise<void> => rename(from, to);
 export const makeLink = (target: string, path: string): Promise<void> => fs.symlink(target, path);
 /** A symlink's text. */

@@ -28,7 +28,7 @@ export function namingFullDisk(cause: unknown, directories: readonly string[]): 
     'host',
     `${message}: no space left on the disk${where === '' ? '' : ` (${where})`}`,
     {
-      hint: 'Free some space there, or name a directory on a larger disk with --workspace DIR; then run the same command again.',
+      hint: 'Free some space there, or name a directory on a larger disk (--workspace DIR, --output DIR); then run the same command again.',
       output: error.output,
       cause,
     },

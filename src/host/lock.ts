@@ -44,7 +44,11 @@ export async function takeLock(
       },
     );
   }
-  writeFileSync(path, `process ${process.pid}, ${doing}, since ${new Date().toISOString()}\n`);
+  try {
+    writeFileSync(path, `process ${process.pid}, ${doing}, since ${new Date().toISOString()}\n`);
+  } catch {
+    // On a full disk the words are lost; the lock is not.
+  }
   return {
     async release() {
       holder.stdin.end();

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -39,14 +39,18 @@ async function expectGoodBuild(
 
 describe('missing host tools', () => {
   /** Hides programs in a mount namespace: a file that nobody can execute lies over each. */
-  const without = (programs: readonly string[]): How => ({
-    under: [
-      ...['unshare', '--mount', 'sh', '-e', '-c'],
-      'for p in $HIDDEN; do mount --bind /etc/hostname "$(command -v "$p")"; done; exec "$@"',
-      'sh',
-    ],
-    env: { HIDDEN: programs.join(' ') },
-  });
+  const without = (programs: readonly string[]): How => {
+    const unusable = join(temporaryDirectory(), 'unusable');
+    writeFileSync(unusable, '', { mode: 0o644 });
+    return {
+      under: [
+        ...['unshare', '--mount', 'sh', '-e', '-c'],
+        'for p in $HIDDEN; do mount --bind "$0" "$(command -v "$p")"; done; exec "$@"',
+        unusable,
+      ],
+      env: { HIDDEN: programs.join(' ') },
+    };
+  };
 
   it('are all named at once, with the packages that have them', async () => {
     const workspace = filledWorkspace();

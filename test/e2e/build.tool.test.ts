@@ -104,8 +104,8 @@ describe.skipIf(reason !== undefined)(
           .map((line) => JSON.parse(line) as { type: string; stage?: string; reused?: boolean });
         expect(events.at(-1)).toMatchObject({ type: 'result', title: expect.stringContaining('lxc') });
         const ended = events.filter(({ type }) => type === 'stage-end');
-        expect(ended.find(({ stage }) => stage === 'image')).toMatchObject({ reused: true });
-        expect(ended.find(({ stage }) => stage === 'tree')).toMatchObject({ reused: true });
+        expect(ended.find(({ stage }) => stage === 'lxc image')).toMatchObject({ reused: true });
+        expect(ended.find(({ stage }) => stage === 'lxc tree')).toMatchObject({ reused: true });
       });
 
       it('build no update: exit code 0, no file in out/ and no object or ref in the repository', async () => {

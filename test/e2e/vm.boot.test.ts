@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Vm } from '../helpers/qemu.ts';
 import { startVm } from '../helpers/qemu.ts';
@@ -11,19 +15,39 @@ const { images, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img',
 
 describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () => {
   const { first, second } = images;
+  let directory: string;
   let vm: Vm;
   let recorder: Recorder;
 
-  beforeAll(async () => {
-    recorder = await startRecorder(images.serverPort);
-    const start = performance.now();
-    vm = await startVm({ image: artifact(first.vm, '.img'), memory: 128, key: images.key });
+  // Emulated processors take minutes for a kernel that starts where another one has run, so each start has a new QEMU.
+  const start = async (): Promise<void> => {
+    const before = performance.now();
+    vm = await startVm({
+      image: artifact(first.vm, '.img'),
+      overlay: join(directory, 'disk.qcow2'),
+      memory: 128,
+      key: images.key,
+      extraArgs: ['-no-reboot'],
+    });
     await vm.waitFor(readyMarker, 300_000);
-    measured('BIOS, 128 MiB: from power on to the default runlevel', seconds(performance.now() - start));
+    measured('BIOS, 128 MiB: from power on to the default runlevel', seconds(performance.now() - before));
+  };
+  const reboot = async (): Promise<void> => {
+    await vm.ssh('reboot');
+    await vm.waitFor('reboot: Restarting system', 120_000);
+    await vm.waitExit();
+    await start();
+  };
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'treeline-disk-'));
+    recorder = await startRecorder(images.serverPort);
+    await start();
   });
   afterAll(async () => {
     await vm?.kill();
     await recorder?.stop();
+    if (directory !== undefined) await rm(directory, { recursive: true });
   });
 
   /** Of what must not succeed: exit code and all output. */
@@ -38,12 +62,6 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       'ostree admin status; ostree refs --repo=/sysroot/ostree/repo; readlink /boot/loader; cat /boot/loader/entries/*',
       { timeoutMs: 120_000 },
     );
-  const reboot = async (): Promise<void> => {
-    const start = performance.now();
-    await vm.ssh('reboot');
-    await vm.waitFor(readyMarker, 300_000);
-    measured('BIOS, 128 MiB: a reboot', seconds(performance.now() - start));
-  };
   const upgrade = () =>
     vm.ssh(`treeline upgrade --url http://10.0.2.2:${recorder.port}`, { timeoutMs: 300_000 });
 
@@ -173,7 +191,10 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
   });
 
   describe('that is offered version two', () => {
+    let stateBefore: string;
+
     beforeAll(async () => {
+      stateBefore = await systemState();
       await vm.sshText(`echo 'my own' >/etc/e2e-own.conf; echo 'setting=mine' >${inGuest.configuration}
         echo 'my data' >/var/lib/e2e-data; echo 'at home' >/root/e2e-home`);
       recorder.takeRequests();
@@ -184,7 +205,6 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       ['whose index was changed after it was signed', /index\.json$/, 'not signed by the key of this image'],
       ['whose delta is damaged', /\.delta$/, 'damaged on the way'],
     ])('refuses an update %s, and stays as it is', async (_, path, message) => {
-      const before = await systemState();
       recorder.tamper(path, flipByte);
       try {
         const { stderr, stdout, exitCode } = await upgrade();
@@ -193,7 +213,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       } finally {
         recorder.tamper();
       }
-      expect(await systemState()).toBe(before);
+      expect(await systemState()).toBe(stateBefore);
     });
 
     it('says so on request, with exit code 3, and does nothing else', async () => {
@@ -211,9 +231,9 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
 
     it('downloads one file, the delta between the two, and has it ready for the next boot', async () => {
       const delta = await findDelta(images, first.vm, second.vm);
-      const start = performance.now();
+      const before = performance.now();
       const { stdout, stderr, exitCode } = await upgrade();
-      measured('treeline upgrade in 128 MiB', seconds(performance.now() - start));
+      measured('treeline upgrade in 128 MiB', seconds(performance.now() - before));
       measured('the delta of two small files', `${delta.bytes} bytes`);
       expect({ exitCode, output: stdout + stderr }).toMatchObject({ exitCode: 0 });
       expect(recorder.takeRequests()).toEqual([
@@ -280,9 +300,22 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       );
     });
 
-    it('powers off, and leaves a clean file system', async () => {
+    it('powers off', async () => {
       await vm.ssh('poweroff');
       expect(await vm.waitExit(120_000)).toBe(0);
+    });
+
+    it('has left clean file systems behind', async () => {
+      const raw = join(directory, 'disk.img');
+      await execa('qemu-img', ['convert', '-O', 'raw', join(directory, 'disk.qcow2'), raw]);
+      for (const { role, start: offset } of first.vm.manifest.partitions) {
+        if (role !== 'boot' && role !== 'rootfs') continue;
+        const superblock = await execa('dumpe2fs', ['-h', `${raw}?offset=${offset}`]);
+        expect(superblock.stdout).toMatch(/^Filesystem state:\s+clean$/m);
+        expect(superblock.stdout).not.toContain('needs_recovery');
+        const check = await execa('e2fsck', ['-fn', `${raw}?offset=${offset}`], { reject: false });
+        expect({ exitCode: check.exitCode, said: check.stdout }).toMatchObject({ exitCode: 0 });
+      }
     });
   });
 });

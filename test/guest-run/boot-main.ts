@@ -2,7 +2,7 @@
 import type { BootOptions } from '../../src/guest/boot.ts';
 import { bootImage } from '../../src/guest/boot.ts';
 import { createHost } from '../../src/host/host.ts';
-import { openLog } from '../../src/host/log.ts';
+import { silentLog } from '../../src/host/log.ts';
 import { createReporter, formatError } from '../../src/host/reporter/reporter.ts';
 import { openWorkspace } from '../../src/host/workspace.ts';
 
@@ -13,7 +13,7 @@ const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort());
 const host = createHost({
   workspace,
-  log: openLog(`${workspace.logs}/boot.log`),
+  log: silentLog,
   signal: stop.signal,
   listeners: [reporter.listener],
 });

@@ -58,6 +58,11 @@ describe('qemuArguments', () => {
     expect(values(qemuArguments({ ...machine, processor: 'qemu64' }), '-cpu')).toEqual(['qemu64']);
   });
 
+  it('keeps little translated code, so that a guest can reboot', () => {
+    expect(values(qemuArguments(machine), '-accel')).toEqual(['tcg,tb-size=128']);
+    expect(values(qemuArguments({ ...machine, accelerator: 'kvm' }), '-accel')).toEqual(['kvm']);
+  });
+
   it('doubles the commas of paths, which QEMU would take for the end', () => {
     const args = qemuArguments({ ...machine, disks: [{ file: '/a,b.img', format: 'raw', keep: false }] });
     expect(values(args, '-drive')[0]).toContain('file=/a,,b.img');

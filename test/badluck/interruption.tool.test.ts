@@ -1,0 +1,269 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { checkout, expectRefusal, runProgram, script } from './program.ts';
+import {
+  builtWorkspace,
+  checkRepository,
+  filledWorkspace,
+  refPrefix,
+  smallTree,
+  stateOf,
+  temporaryDirectory,
+  undisturbedCommit,
+  warmUp,
+} from './workspaces.ts';
+
+beforeAll(() => warmUp());
+
+interface Started {
+  child: ChildProcess;
+  /** Resolves when the stage has begun and runs a program of this name, or throws when the command ends before. */
+  at(stage: string, program: string): Promise<void>;
+  ended: Promise<{ exitCode: number | null; signal: string | null; stdout: string; stderr: string }>;
+}
+
+/** Starts a command in a process group of its own, as an interactive shell does. */
+function start(name: string, workspace: string, options: readonly string[] = []): Started {
+  const args = [script(name), '--workspace', workspace, ...smallTree, '--json', ...options];
+  const child = spawn(process.execPath, args, {
+    cwd: checkout,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk) => (stdout += String(chunk)));
+  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
+  const ended = once(child, 'close').then(([exitCode, signal]) => ({
+    exitCode: exitCode as number | null,
+    signal: signal as string | null,
+    stdout,
+    stderr,
+  }));
+  return {
+    child,
+    ended,
+    async at(stage, program) {
+      const begun = `"type":"stage-start","stage":"${stage}"`;
+      await until(`${program} in the stage ${stage}`, () => {
+        if (child.exitCode !== null) throw new Error(`${name} ended before ${stage}:\n${stdout}\n${stderr}`);
+        return stdout.includes(begun) && programsOf(child.pid!).includes(program);
+      });
+    },
+  };
+}
+
+/** Names of the programs that a process has started and that still run. */
+function programsOf(parent: number): string[] {
+  const children = processes().filter((one) => one.parent === parent);
+  return children.flatMap((one) => [one.name, ...programsOf(one.pid)]);
+}
+
+/** Processes that have anything to do with the workspace: in their arguments, or as directory. */
+const processesIn = (workspace: string): string[] =>
+  processes()
+    .filter(({ words, directory }) => words.includes(workspace) || directory.startsWith(workspace))
+    .map(({ words }) => words);
+
+interface Process {
+  pid: number;
+  parent: number;
+  name: string;
+  words: string;
+  directory: string;
+}
+
+function processes(): Process[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      if (/^State:\s+Z/m.test(status)) return [];
+      return [
+        {
+          pid: Number(pid),
+          parent: Number(/^PPid:\s+(\d+)/m.exec(status)![1]),
+          name: /^Name:\s+(.*)$/m.exec(status)![1]!,
+          words: readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '),
+          directory: readlinkSync(`/proc/${pid}/cwd`),
+        },
+      ];
+    } catch {
+      // It ended meanwhile.
+      return [];
+    }
+  });
+}
+
+async function until(what: string, isSo: () => boolean, timeoutMs = 60_000): Promise<void> {
+  const limit = Date.now() + timeoutMs;
+  while (!isSo()) {
+    if (Date.now() > limit) throw new Error(`waited ${timeoutMs} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
+
+/** Stages of a container's build, each with a program that runs in it. */
+const stages = [
+  { stage: 'lxc fetch', program: 'apt-get' },
+  { stage: 'lxc tree', program: 'ostree' },
+  { stage: 'lxc commit', program: 'ostree' },
+  { stage: 'lxc image', program: 'mksquashfs' },
+];
+
+const nothingBuilt = { refs: {}, output: [] };
+
+/** A workspace in which every stage has something to do. */
+function coldWorkspace(): string {
+  const workspace = filledWorkspace();
+  rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
+  rmSync(join(workspace, '.treeline/repo/refs/heads/cache'), { recursive: true });
+  return workspace;
+}
+
+async function expectGoodBuild(workspace: string): Promise<void> {
+  const ended = await runProgram('build-lxc', ['--workspace', workspace, ...smallTree]);
+  expect(ended.exitCode, ended.stderr).toBe(0);
+  expect(stateOf(workspace)).toMatchObject({
+    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
+    unfinished: [],
+  });
+  checkRepository(workspace);
+}
+
+describe.each([
+  { what: 'Ctrl-C, which goes to the whole process group', signal: 'SIGINT', whom: (pid: number) => -pid },
+  { what: 'SIGTERM to the process alone', signal: 'SIGTERM', whom: (pid: number) => pid },
+  { what: 'kill -9', signal: 'SIGKILL', whom: (pid: number) => pid },
+] as const)('$what', ({ signal, whom }) => {
+  it('at any stage leaves nothing but the cache, and no process; the next build gives what an undisturbed one gives', async () => {
+    const workspace = coldWorkspace();
+    // Each build but the first is also the one after a disturbed one.
+    for (const { stage, program } of stages) {
+      const build = start('build-lxc', workspace);
+      await build.at(stage, program);
+      process.kill(whom(build.child.pid!), signal);
+      const ended = await build.ended;
+      if (signal === 'SIGKILL') expect(ended.signal).toBe('SIGKILL');
+      else {
+        expect(ended.exitCode).toBe(130);
+        expect(ended.stdout).toContain('Stopped before the end');
+        expect(stateOf(workspace).unfinished).toEqual([]);
+      }
+      await until(
+        `the end of all processes after ${signal} in ${stage}`,
+        () => processesIn(workspace).length === 0,
+        10_000,
+      );
+      expect(stateOf(workspace)).toMatchObject(nothingBuilt);
+    }
+    await expectGoodBuild(workspace);
+  });
+});
+
+it('a second Ctrl-C is not needed, but does no harm', async () => {
+  const workspace = filledWorkspace();
+  const build = start('build-lxc', workspace);
+  await build.at('lxc image', 'mksquashfs');
+  process.kill(-build.child.pid!, 'SIGINT');
+  process.kill(-build.child.pid!, 'SIGINT');
+  expect((await build.ended).exitCode).toBe(130);
+  await until('the end of all processes', () => processesIn(workspace).length === 0, 10_000);
+  expect(stateOf(workspace)).toMatchObject(nothingBuilt);
+  await expectGoodBuild(workspace);
+});
+
+describe('an update', () => {
+  function change(): string[] {
+    const mine = temporaryDirectory();
+    mkdirSync(join(mine, 'rootfs/etc'), { recursive: true });
+    writeFileSync(join(mine, 'rootfs/etc/motd'), 'changed\n');
+    return ['--overlay', mine];
+  }
+
+  it.each([
+    { signal: 'SIGKILL', stage: 'deltas', program: 'ostree' },
+    { signal: 'SIGINT', stage: 'prove', program: 'ostree' },
+  ] as const)(
+    'stopped by $signal in the stage $stage changes nothing; the next one works',
+    async ({ signal, stage, program }) => {
+      const workspace = builtWorkspace();
+      const before = stateOf(workspace);
+      const options = change();
+      const update = start('build-update', workspace, options);
+      await update.at(stage, program);
+      process.kill(update.child.pid!, signal);
+      await update.ended;
+      await until('the end of all processes', () => processesIn(workspace).length === 0, 10_000);
+      expect(stateOf(workspace)).toMatchObject({ refs: before.refs, output: before.output });
+
+      const again = await runProgram('build-update', ['--workspace', workspace, ...smallTree, ...options]);
+      expect(again.exitCode, again.stderr).toBe(0);
+      const after = stateOf(workspace);
+      expect(after.refs[`${refPrefix}/lxc`]).not.toBe(before.refs[`${refPrefix}/lxc`]);
+      expect(after.unfinished).toEqual([]);
+      const index = JSON.parse(readFileSync(join(workspace, 'out/updates/index.json'), 'utf8')) as {
+        refs: Record<string, { commit: string }>;
+      };
+      expect(index.refs[`${refPrefix}/lxc`]?.commit).toBe(after.refs[`${refPrefix}/lxc`]);
+      checkRepository(workspace);
+    },
+  );
+});
+
+describe('a second build at the same time', () => {
+  /** A layer whose hook waits until the test says go. */
+  function waitingLayer(): { options: string[]; begun: string; go(): void } {
+    const mine = temporaryDirectory();
+    const [begun, go] = ['begun', 'go'].map((name) => join(mine, name)) as [string, string];
+    mkdirSync(join(mine, 'hooks/root.d'), { recursive: true });
+    const hook = join(mine, 'hooks/root.d/50-wait');
+    writeFileSync(hook, `#!/bin/sh\n: > ${begun}\nuntil [ -e ${go} ]; do sleep 0.05; done\n`);
+    chmodSync(hook, 0o755);
+    return { options: ['--overlay', mine], begun, go: () => writeFileSync(go, '') };
+  }
+
+  it('is refused with the first one’s process, and the first one ends unharmed', async () => {
+    const workspace = filledWorkspace();
+    const { options, begun, go } = waitingLayer();
+    const first = start('build-lxc', workspace, options);
+    await until('the hook', () => existsSync(begun));
+    for (const name of ['build-lxc', 'build-vm'] as const) {
+      const second = await runProgram(name, ['--workspace', workspace, ...smallTree]);
+      expectRefusal(second, {
+        exitCode: 1,
+        says: ['another build', `process ${first.child.pid}`],
+        hint: ['--workspace DIR'],
+      });
+    }
+    go();
+    const ended = await first.ended;
+    expect(ended.exitCode, ended.stdout).toBe(0);
+    const state = stateOf(workspace);
+    expect(Object.keys(state.refs)).toEqual([`${refPrefix}/lxc`]);
+    expect(state.unfinished).toEqual([]);
+    checkRepository(workspace);
+  });
+
+  it('in another workspace is none of its business', async () => {
+    const { options, begun, go } = waitingLayer();
+    const first = start('build-lxc', filledWorkspace(), options);
+    await until('the hook', () => existsSync(begun));
+    await expectGoodBuild(filledWorkspace());
+    go();
+    expect((await first.ended).exitCode).toBe(0);
+  });
+});

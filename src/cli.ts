@@ -5,6 +5,7 @@ import { helpText, parseArguments } from './cli/arguments.ts';
 import type { Sources } from './cli/build-options.ts';
 import { parseCount, parsePort, readBuildOptions, readUpdateOptions } from './cli/build-options.ts';
 import { recordChoices } from './cli/choices.ts';
+import { explainingDamage } from './cli/damaged-repository.ts';
 import { presentReleases, presentUpdate } from './cli/present.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
@@ -232,7 +233,7 @@ async function holdingWorkspace(
     // What else the build was doing at that time must not write on while its files are removed.
     failed.abort();
     await allCommandsEnded();
-    throw namingFullDisk(error, [workspace.state, workspace.output]);
+    throw explainingDamage(namingFullDisk(error, [workspace.state, workspace.output]), workspace);
   } finally {
     // What cannot be removed now is removed by the next build.
     await removeAll(unfinished).catch((error: Error) => log.line(error.message));

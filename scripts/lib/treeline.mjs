@@ -1,5 +1,5 @@
 // Loads the program: bundled from src/ by esbuild, anew whenever a source is newer than the bundle.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,9 +18,11 @@ export async function treeline(...argv) {
 export async function bundleSources() {
   if (existsSync(bundle) && newest(join(home, 'src')) < statSync(bundle).mtimeMs) return;
   const { build } = await import('esbuild');
+  // By rename: another command may be loading it right now.
+  const unfinished = `${bundle}.${process.pid}`;
   await build({
     entryPoints: [join(home, 'src/cli.ts')],
-    outfile: bundle,
+    outfile: unfinished,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -31,6 +33,7 @@ export async function bundleSources() {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
   });
+  renameSync(unfinished, bundle);
 }
 
 function newest(directory) {

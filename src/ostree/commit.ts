@@ -1,3 +1,4 @@
+import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit, Tree } from '../model.ts';
 import { ostree, readCommit, resolveRef } from './repository.ts';
@@ -33,15 +34,34 @@ export async function commitTree(
       `--add-metadata-string=version=${version}`,
       `--add-metadata-string=treeline.recipe=${digest}`,
       `--add-metadata-string=treeline.lock=${tree.lock.digest}`,
-      `--gpg-sign=${key.fingerprint}`,
-      `--gpg-homedir=${key.home}`,
       '--link-checkout-speedup',
       `--tree=dir=${tree.directory}`,
     ],
     { doing: `commit ${ref}` },
   );
   if (head !== undefined && id === head.id) return head;
+  await signCommit(host, id, key);
   return { ref, id, parent: head?.id, version, timestamp };
+}
+
+/** Signs a commit; one that a build which did not get to its end has signed already stays as it is. */
+async function signCommit(host: Host, id: string, key: SigningKey): Promise<void> {
+  const { exitCode, stderr } = await host.run({
+    program: 'ostree',
+    args: [
+      `--repo=${host.workspace.repository}`,
+      'gpg-sign',
+      `--gpg-homedir=${key.home}`,
+      id,
+      key.fingerprint,
+    ],
+    accept: [0, 1],
+  });
+  if (exitCode === 0 || stderr.includes('already signed')) return;
+  throw new TreelineError('command', `Cannot sign commit ${id}: ostree failed`, {
+    hint: `Is the key in ${key.home} whole? Restore it from your backup if it is not.`,
+    output: stderr.trim(),
+  });
 }
 
 /** Makes `commit` the head of its ref. */

@@ -1,10 +1,11 @@
+// oxlint-disable vitest/expect-expect -- expectRefusal, expectGoodBuild and their kin assert.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Ended, How } from './program.ts';
-import { checkout, expectRefusal, runProgram, script } from './program.ts';
+import { checkout, expectRefusal, expectSuccess, runProgram, script } from './program.ts';
 import {
   builtWorkspace,
   checkRepository,
@@ -29,7 +30,7 @@ async function expectGoodBuild(
   how: How = {},
 ): Promise<void> {
   const ended = await build(workspace, options, how);
-  expect(ended.exitCode, ended.stderr).toBe(0);
+  expectSuccess(ended);
   expect(stateOf(workspace)).toMatchObject({
     refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
     unfinished: [],

@@ -1,3 +1,4 @@
+// oxlint-disable vitest/expect-expect -- expectRefusal, expectGoodBuild and their kin assert.
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +14,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { checkout, expectRefusal, runProgram, script } from './program.ts';
+import type { Ended } from './program.ts';
+import { checkout, expectRefusal, expectSuccess, runProgram, script } from './program.ts';
 import {
   builtWorkspace,
   checkRepository,
@@ -32,7 +34,7 @@ interface Started {
   child: ChildProcess;
   /** Resolves when the stage has begun and runs a program of this name, or throws when the command ends before. */
   at(stage: string, program: string): Promise<void>;
-  ended: Promise<{ exitCode: number | null; signal: string | null; stdout: string; stderr: string }>;
+  ended: Promise<Ended & { signal: string | null }>;
 }
 
 /** Starts a command in a process group of its own, as an interactive shell does. */
@@ -48,7 +50,7 @@ function start(name: string, workspace: string, options: readonly string[] = [])
   child.stdout.on('data', (chunk) => (stdout += String(chunk)));
   child.stderr.on('data', (chunk) => (stderr += String(chunk)));
   const ended = once(child, 'close').then(([exitCode, signal]) => ({
-    exitCode: exitCode as number | null,
+    exitCode: (exitCode as number | null) ?? 255,
     signal: signal as string | null,
     stdout,
     stderr,
@@ -136,7 +138,7 @@ function coldWorkspace(): string {
 
 async function expectGoodBuild(workspace: string): Promise<void> {
   const ended = await runProgram('build-lxc', ['--workspace', workspace, ...smallTree]);
-  expect(ended.exitCode, ended.stderr).toBe(0);
+  expectSuccess(ended);
   expect(stateOf(workspace)).toMatchObject({
     refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
     unfinished: [],
@@ -211,7 +213,7 @@ describe('an update', () => {
       expect(stateOf(workspace)).toMatchObject({ refs: before.refs, output: before.output });
 
       const again = await runProgram('build-update', ['--workspace', workspace, ...smallTree, ...options]);
-      expect(again.exitCode, again.stderr).toBe(0);
+      expectSuccess(again);
       const after = stateOf(workspace);
       expect(after.refs[`${refPrefix}/lxc`]).not.toBe(before.refs[`${refPrefix}/lxc`]);
       expect(after.unfinished).toEqual([]);
@@ -251,7 +253,7 @@ describe('a second build at the same time', () => {
     }
     go();
     const ended = await first.ended;
-    expect(ended.exitCode, ended.stdout).toBe(0);
+    expectSuccess(ended);
     const state = stateOf(workspace);
     expect(Object.keys(state.refs)).toEqual([`${refPrefix}/lxc`]);
     expect(state.unfinished).toEqual([]);

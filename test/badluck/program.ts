@@ -48,3 +48,8 @@ export function expectRefusal(
   for (const words of expected.hint) expect(hint).toContain(words);
   expect(exitCode).toBe(expected.exitCode);
 }
+
+/** Asserts that a command did its work. */
+export function expectSuccess({ exitCode, stdout, stderr }: Ended): void {
+  if (exitCode !== 0) throw new Error(`exit code ${exitCode}\n${stdout}\n${stderr}`);
+}

@@ -1,8 +1,9 @@
+// oxlint-disable vitest/expect-expect -- expectRefusal, expectGoodBuild and their kin assert.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expectRefusal, runProgram } from './program.ts';
+import { expectRefusal, expectSuccess, runProgram } from './program.ts';
 import type { State } from './workspaces.ts';
 import {
   builtWorkspace,
@@ -201,7 +202,7 @@ describe('a command line that cannot be meant', () => {
     expect(stateOf(workspace)).toEqual(before);
     checkRepository(workspace);
     const ended = await build(['--workspace', workspace, ...smallTree]);
-    expect(ended.exitCode, ended.stderr).toBe(0);
+    expectSuccess(ended);
     expect(stateOf(workspace)).toEqual(before);
   });
 });

@@ -149,6 +149,12 @@ describe('a commit', () => {
     expect(ostree(host, 'show', '--print-metadata-key=treeline.lock', id)).toMatch(/[0-9a-f]{64}/);
   });
 
+  it('that a killed build had made and signed already is taken as it is', async () => {
+    const { commit } = await repository();
+    const made = await commit('one');
+    expect(await commit('one')).toEqual(made);
+  });
+
   it('is recalled by its inputs while it is the head or would follow it', async () => {
     const { host, commit } = await repository();
     const first = await commit('one');

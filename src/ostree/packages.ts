@@ -52,11 +52,6 @@ export function mergeCommits(host: Host, refs: readonly string[]): Promise<strin
   ]);
 }
 
-/** Makes `ref` name a commit. */
-export async function nameCommit(host: Host, ref: string, id: string): Promise<void> {
-  await ostree(host, ['refs', '--force', `--create=${ref}`, id]);
-}
-
 /** Refs of `refs` that the repository lacks. */
 export async function missingRefs(host: Host, prefix: string, refs: readonly string[]): Promise<string[]> {
   const present = new Set((await ostree(host, ['refs', '--list', prefix])).split('\n'));

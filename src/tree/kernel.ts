@@ -5,7 +5,7 @@ import { TreelineError } from '../host/errors.ts';
 import { listTree } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Recipe } from '../model.ts';
-import { existsInTree, putDirectory, putFile, readInTree, removePath } from './write.ts';
+import { existsInTree, putDirectory, putFile, putLink, readInTree, removePath } from './write.ts';
 
 /**
  * Puts the kernel where OSTree expects it (usr/lib/modules/<version>/vmlinuz) and drops the modules that the recipe
@@ -48,6 +48,19 @@ async function findKernel(root: string, recipe: Recipe): Promise<string> {
   return versions[0]!;
 }
 
+/**
+ * Drops the modules of packages that the recipe does not keep, before they are merged for good: the same packages need
+ * not be pruned for every tree. `root` has no links at its top yet.
+ */
+export async function pruneModules(host: Host, root: string, recipe: Recipe): Promise<void> {
+  const versions = await readdir(join(root, 'usr/lib/modules')).catch(() => []);
+  if (!recipe.settings.kernel.enabled || versions.length !== 1) return;
+  // depmod looks below lib/modules.
+  await putLink(root, 'lib', 'usr/lib');
+  await keepModules(host, root, { version: versions[0]!, globs: recipe.settings.kernel.modules });
+  await removePath(root, 'lib');
+}
+
 /** Keeps modules that a glob matches, and what they depend on. Globs are relative to `kernel/`; none: all stay. */
 async function keepModules(
   host: Host,
@@ -63,7 +76,9 @@ async function keepModules(
     [...dependencies.keys()].filter((path) => matches(path)),
     dependencies,
   );
-  for (const path of dependencies.keys()) if (!kept.has(path)) await removePath(root, `${directory}/${path}`);
+  const surplus = [...dependencies.keys()].filter((path) => !kept.has(path));
+  if (surplus.length === 0) return;
+  for (const path of surplus) await removePath(root, `${directory}/${path}`);
   await removeEmptyDirectories(root, `${directory}/kernel`);
   await runDepmod(host, root, version);
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import PQueue from 'p-queue';
 import picomatch from 'picomatch';
+import { codeDigest } from '../host/code.ts';
 import { listTree, sha256 } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { PackageSet, Recipe } from '../model.ts';
@@ -13,9 +14,9 @@ import {
   mergeCommits,
   mergedRef,
   missingRefs,
-  nameCommit,
   packageRef,
 } from '../ostree/packages.ts';
+import { pruneModules } from './kernel.ts';
 
 /**
  * Lays out the files of all packages in `directory` (which must not exist), without what the recipe excludes.
@@ -27,21 +28,17 @@ export async function layOutPackages(
   options: { recipe: Recipe; packages: PackageSet; directory: string; writable: boolean },
 ): Promise<void> {
   const { recipe, packages, directory, writable } = options;
-  const { exclude } = recipe.settings;
-  const ref = mergedRef(sha256(JSON.stringify([packages.lock.digest, exclude])));
-  if (!(await hasRef(host, ref)))
-    await merge(host, { packages, exclude, ref, scratch: `${directory}.merge` });
+  const { exclude, kernel } = recipe.settings;
+  const ref = mergedRef(
+    sha256(JSON.stringify([packages.lock.digest, exclude, kernel.enabled, kernel.modules, codeDigest()])),
+  );
+  if (!(await hasRef(host, ref))) await merge(host, { recipe, packages, ref, scratch: `${directory}.merge` });
   await checkout(host, { ref, directory, writable });
 }
 
 async function merge(
   host: Host,
-  {
-    packages,
-    exclude,
-    ref,
-    scratch,
-  }: { packages: PackageSet; exclude: readonly string[]; ref: string; scratch: string },
+  { recipe, packages, ref, scratch }: { recipe: Recipe; packages: PackageSet; ref: string; scratch: string },
 ): Promise<void> {
   const refs = packages.files.map((file) => packageRef(file.package.sha256));
   const missing = new Set(await missingRefs(host, 'cache/package', refs));
@@ -58,13 +55,10 @@ async function merge(
     }),
   );
   const merged = await mergeCommits(host, refs);
-  if (exclude.length === 0) {
-    await nameCommit(host, ref, merged);
-    return;
-  }
   await rm(scratch, { recursive: true, force: true });
   await checkout(host, { ref: merged, directory: scratch, writable: false });
-  await removeMatches(scratch, exclude);
+  await removeMatches(scratch, recipe.settings.exclude);
+  await pruneModules(host, scratch, recipe);
   await ostree(host, [
     'commit',
     `--branch=${ref}`,

@@ -70,8 +70,18 @@ function start(name: string, workspace: string, options: readonly string[] = [])
 
 /** Names of the programs that a process has started and that still run. */
 function programsOf(parent: number): string[] {
-  const children = processes().filter((one) => one.parent === parent);
-  return children.flatMap((one) => [one.name, ...programsOf(one.pid)]);
+  // Children belong to a thread; ours have no others that start any.
+  const children = readOrNothing(`/proc/${parent}/task/${parent}/children`).split(' ').filter(Boolean);
+  return children.flatMap((pid) => [readOrNothing(`/proc/${pid}/comm`).trim(), ...programsOf(Number(pid))]);
+}
+
+function readOrNothing(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It ended meanwhile.
+    return '';
+  }
 }
 
 /** Processes that have anything to do with the workspace: in their arguments, or as directory. */
@@ -81,9 +91,6 @@ const processesIn = (workspace: string): string[] =>
     .map(({ words }) => words);
 
 interface Process {
-  pid: number;
-  parent: number;
-  name: string;
   words: string;
   directory: string;
 }
@@ -96,9 +103,6 @@ function processes(): Process[] {
       if (/^State:\s+Z/m.test(status)) return [];
       return [
         {
-          pid: Number(pid),
-          parent: Number(/^PPid:\s+(\d+)/m.exec(status)![1]),
-          name: /^Name:\s+(.*)$/m.exec(status)![1]!,
           words: readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '),
           directory: readlinkSync(`/proc/${pid}/cwd`),
         },
@@ -123,7 +127,7 @@ const stages = [
   { stage: 'lxc fetch', program: 'apt-get' },
   { stage: 'lxc tree', program: 'ostree' },
   { stage: 'lxc commit', program: 'ostree' },
-  { stage: 'lxc image', program: 'mksquashfs' },
+  { stage: 'lxc image', program: 'tar' },
 ];
 
 const nothingBuilt = { refs: {}, output: [] };
@@ -179,13 +183,38 @@ describe.each([
 it('a second Ctrl-C is not needed, but does no harm', async () => {
   const workspace = filledWorkspace();
   const build = start('build-lxc', workspace);
-  await build.at('lxc image', 'mksquashfs');
+  await build.at('lxc image', 'tar');
   process.kill(-build.child.pid!, 'SIGINT');
   process.kill(-build.child.pid!, 'SIGINT');
   expect((await build.ended).exitCode).toBe(130);
   await until('the end of all processes', () => processesIn(workspace).length === 0, 10_000);
   expect(stateOf(workspace)).toMatchObject(nothingBuilt);
   await expectGoodBuild(workspace);
+});
+
+it('a build that was killed after its commit, before anything named the commit, does not hinder the next', async () => {
+  const workspace = filledWorkspace();
+  const build = start('build-lxc', workspace);
+  await build.at('lxc image', 'tar');
+  process.kill(build.child.pid!, 'SIGKILL');
+  await build.ended;
+  rmSync(join(workspace, '.treeline/cache/commits'), { recursive: true });
+  await expectGoodBuild(workspace);
+});
+
+it('a host hook that was killed leaves none of its own programs', async () => {
+  const workspace = filledWorkspace();
+  const mine = temporaryDirectory();
+  mkdirSync(join(mine, 'hooks/root.d'), { recursive: true });
+  writeFileSync(join(mine, 'hooks/root.d/50-sleep'), '#!/bin/sh\nsleep 1000 &\nsleep 1001\n', {
+    mode: 0o755,
+  });
+  const build = start('build-lxc', workspace, ['--overlay', mine]);
+  await build.at('lxc tree', 'sleep');
+  process.kill(build.child.pid!, 'SIGKILL');
+  await build.ended;
+  await until('the end of all processes', () => processesIn(workspace).length === 0, 10_000);
+  expect(stateOf(workspace)).toMatchObject(nothingBuilt);
 });
 
 describe('an update', () => {

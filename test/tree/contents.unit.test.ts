@@ -72,7 +72,7 @@ describe('accounts', () => {
     );
     expect(text(root, 'etc/passwd')).toBe('root:x:0:0::/root:/bin/sh\nweb:x:801:800:Web:/root:/bin/sh\n');
     expect(text(root, 'etc/group')).toBe('root:x:0:\nweb:x:800:root,web\n');
-    expect(text(root, 'etc/shadow')).toBe('root:*::0:99999:7:::\nweb:*:::::::\n');
+    expect(text(root, 'etc/shadow')).toBe('root:*::0:99999:7:::\nweb:*::0:99999:7:::\n');
   });
 
   it('keep password hashes to root', async () => {

@@ -17,7 +17,11 @@ print_status() {
 	echo "ref       $ref"
 	echo "updates   ${update_url:-none: set TREELINE_UPDATE_URL in $settings}"
 	first_runs=yes
+	shown=
 	while read -r number commit _ running version; do
+		# A rollback deploys a commit anew, and its first deployment is still there.
+		case "$shown" in *" $commit "*) continue ;; esac
+		shown="$shown $commit "
 		[ "$number" != 0 ] || first_runs=$running
 		case "$running $number $first_runs" in
 			yes*) role=running ;;

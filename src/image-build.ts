@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { codeDigest } from './host/code.ts';
+import { TreelineError } from './host/errors.ts';
 import { fileSha256, makeDirectory, remove, sha256 } from './host/files.ts';
 import type { Host } from './host/host.ts';
 import { withinScope } from './host/host.ts';
@@ -8,7 +9,7 @@ import { imageDigest, makeArtifacts } from './image/artifacts.ts';
 import { readLayout } from './image/disk/layout.ts';
 import { verifyLayout } from './image/disk/layout-script.ts';
 import { readPublicKeys } from './image/seed.ts';
-import type { Commit, Lock, Recipe, Release } from './model.ts';
+import type { Architecture, Commit, Lock, Recipe, Release } from './model.ts';
 import type { BuildOptions } from './options.ts';
 import { commitTree, readHead } from './ostree/commit.ts';
 import { recallCommit, rememberCommit } from './ostree/known-commits.ts';
@@ -152,9 +153,23 @@ async function publishedRelease(host: Host, commit: Commit, digest: string): Pro
 
 /** What a build reads beside its layers; read first, so that a mistake in it costs no build. */
 async function readInputs(host: Host, options: BuildOptions): Promise<ImageInputs> {
+  refuseForeignArchitecture(options.request.arch);
   const layout = await readLayout(options.layout);
   if (options.request.target === 'vm') await verifyLayout(host, layout);
   return { layout, keys: await readPublicKeys(options.sshKeys), flat: options.flat };
+}
+
+/** A build runs programs of the tree: busybox, and what hooks call. */
+function refuseForeignArchitecture(wanted: Architecture): void {
+  const own = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : process.arch;
+  if (wanted === own) return;
+  throw new TreelineError(
+    'host',
+    `Cannot build for ${wanted}: this machine is ${own}, and a build runs programs of the tree`,
+    {
+      hint: `Build on a machine that is ${wanted}.`,
+    },
+  );
 }
 
 /** All that decides a tree. */

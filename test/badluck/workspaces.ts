@@ -29,7 +29,7 @@ const smallPackages: Readonly<Record<string, string>> = {
 };
 
 /** Kept from run to run, as a user's workspace is; every test gets copies. */
-const shared = join(tmpdir(), 'treeline-badluck');
+const shared = join(import.meta.dirname, '../../node_modules/.cache/treeline-badluck');
 const warm = (target: SmallTarget): string => join(shared, target);
 type SmallTarget = 'vm' | 'lxc';
 /** Test files run side by side: who reads or writes the shared workspace holds this. */

@@ -1,5 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import { execa } from 'execa';
+import { minimalEnvironment } from './environment.ts';
 import { TreelineError } from './errors.ts';
 import type { BuildLog } from './log.ts';
 import { missingToolError } from './tools.ts';
@@ -28,16 +29,6 @@ export interface CommandOutput {
   stdout: string;
   stderr: string;
   exitCode: number;
-}
-
-/** What every child gets, whatever the caller's environment holds. */
-export function minimalEnvironment(): { PATH: string; HOME: string; LC_ALL: string; TZ: string } {
-  return {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    HOME: process.env['HOME'] ?? '/root',
-    LC_ALL: 'C.UTF-8',
-    TZ: 'UTC',
-  };
 }
 
 /** The command as a line that can be pasted into a shell. */

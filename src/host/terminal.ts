@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { execa } from 'execa';
 import type { Command } from './command.ts';
-import { commandLine, minimalEnvironment } from './command.ts';
+import { commandLine } from './command.ts';
+import { minimalEnvironment } from './environment.ts';
 import { TreelineError } from './errors.ts';
 import type { BuildLog } from './log.ts';
 import { isInstalled, missingToolError } from './tools.ts';

@@ -1,7 +1,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TreelineError } from './errors.ts';
-import { minimalEnvironment } from './command.ts';
+import { minimalEnvironment } from './environment.ts';
 
 /** What something is needed for: any build, disk images, container templates, npm run boot, the tests. */
 export type Purpose = 'build' | 'vm' | 'container' | 'boot' | 'test';

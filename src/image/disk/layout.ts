@@ -6,8 +6,6 @@ import { assignRoles } from './roles.ts';
 import type { ScriptPartition } from './sfdisk-script.ts';
 import { layoutError, parseSfdiskScript } from './sfdisk-script.ts';
 
-export { verifyLayout } from './layout-script.ts';
-
 /** One partition of a layout; start and size in bytes. */
 export interface LayoutPartition {
   /** Where it stands in the file, counted from 1. */

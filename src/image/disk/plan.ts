@@ -4,8 +4,6 @@ import type { Layout, LayoutPartition } from './layout.ts';
 import type { Role } from './roles.ts';
 import { partitionOf } from './roles.ts';
 
-export { checkSpace } from './space.ts';
-
 /** A partition with all that identifies it; start and size in bytes. */
 export interface PlannedPartition extends LayoutPartition {
   filesystem: PartitionRecord['filesystem'];

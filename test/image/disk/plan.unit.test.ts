@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { TreelineError } from '../../../src/host/errors.ts';
 import { parseLayout } from '../../../src/image/disk/layout.ts';
-import { checkSpace, planDisk } from '../../../src/image/disk/plan.ts';
+import { planDisk } from '../../../src/image/disk/plan.ts';
+import { checkSpace } from '../../../src/image/disk/space.ts';
 
 const mib = 1 << 20;
 const read = (name: string): ReturnType<typeof parseLayout> =>

@@ -39,17 +39,19 @@ export async function importDeb(
 }
 
 /**
- * One commit that holds the files of several; where two have the same path, the later one's counts. No ref names it yet:
- * an unfinished merge must not be taken for a finished one. Returns its id.
+ * Lays the files of several commits into one directory, which must not exist, as hard links into the repository; where
+ * two have the same path, the later one's counts.
  */
-export function mergeCommits(host: Host, refs: readonly string[]): Promise<string> {
-  return ostree(host, [
-    'commit',
-    '--orphan',
-    '--timestamp=@0',
-    '--subject=',
-    ...refs.map((ref) => `--tree=ref=${ref}`),
-  ]);
+export async function checkoutTogether(
+  host: Host,
+  refs: readonly string[],
+  directory: string,
+): Promise<void> {
+  await ostree(host, ['checkout', '--require-hardlinks', '--union', '--from-stdin', directory], {
+    // A commit and a path in it, each ended by a zero byte.
+    input: refs.map((ref) => `${ref}\0/\0`).join(''),
+    doing: 'lay the packages together',
+  });
 }
 
 /** Refs of `refs` that the repository lacks. */
@@ -66,7 +68,9 @@ export async function checkout(
   host: Host,
   { ref, directory, writable }: { ref: string; directory: string; writable: boolean },
 ): Promise<void> {
-  await ostree(host, ['checkout', writable ? '--force-copy' : '--require-hardlinks', ref, directory]);
+  await ostree(host, ['checkout', writable ? '--force-copy' : '--require-hardlinks', ref, directory], {
+    doing: 'lay out the packages',
+  });
 }
 
 export const hasRef = async (host: Host, ref: string): Promise<boolean> =>

@@ -19,7 +19,7 @@ export async function openRepository(host: Host): Promise<string> {
 export async function ostree(
   host: Host,
   args: readonly string[],
-  details: { doing?: string; accept?: readonly number[]; repository?: string } = {},
+  details: { doing?: string; accept?: readonly number[]; repository?: string; input?: string } = {},
 ): Promise<string> {
   const { repository = host.workspace.repository, ...rest } = details;
   const output = await host.run({ program: 'ostree', args: [`--repo=${repository}`, ...args], ...rest });

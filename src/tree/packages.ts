@@ -11,7 +11,7 @@ import {
   checkout,
   hasRef,
   importDeb,
-  mergeCommits,
+  checkoutTogether,
   mergedRef,
   missingRefs,
   packageRef,
@@ -54,9 +54,8 @@ async function merge(
       host.emit({ type: 'stage-progress', stage: 'tree', done, total: wanted.length, unit: 'packages' });
     }),
   );
-  const merged = await mergeCommits(host, refs);
   await rm(scratch, { recursive: true, force: true });
-  await checkout(host, { ref: merged, directory: scratch, writable: false });
+  await checkoutTogether(host, refs, scratch);
   await removeMatches(scratch, recipe.settings.exclude);
   await pruneModules(host, scratch, recipe);
   await ostree(host, [

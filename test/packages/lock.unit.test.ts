@@ -18,8 +18,8 @@ const entry = (parts: Partial<LockedPackage> = {}): LockedPackage => ({
 });
 
 describe('what apt-get --print-uris says', () => {
-  it('gives name, version with its epoch, architecture, source and size', () => {
-    const line = `'http://mirror/pool/b/busybox-static_1.35.0-4%2bb3_amd64.deb' busybox-static_1%3a1.35.0-4+b3_amd64.deb 884132 SHA256:abc`;
+  it('gives name, version with its epoch, architecture, source, size and SHA-256', () => {
+    const line = `'http://mirror/pool/b/busybox-static_1.35.0-4%2bb3_amd64.deb' busybox-static_1%3a1.35.0-4+b3_amd64.deb 884132 SHA256:${'b'.repeat(64)}`;
     expect(parseUris(`${line}\n`)).toEqual([
       {
         name: 'busybox-static',
@@ -27,8 +27,14 @@ describe('what apt-get --print-uris says', () => {
         architecture: 'amd64',
         source: 'http://mirror/pool/b/busybox-static_1.35.0-4%2bb3_amd64.deb',
         size: 884_132,
+        sha256: 'b'.repeat(64),
       },
     ]);
+  });
+
+  it('is refused for a package without SHA-256', () => {
+    const line = "'http://mirror/a.deb' a_1_amd64.deb 7 MD5Sum:abc";
+    expect(() => parseUris(line)).toThrow('Cannot use a from http://mirror/a.deb: its index has no SHA-256');
   });
 
   it('passes over lines that are no package', () => {

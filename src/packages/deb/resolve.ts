@@ -111,35 +111,27 @@ async function listsState(apt: Apt): Promise<string[]> {
 async function simulate(apt: Apt, recipe: Recipe): Promise<LockedPackage[]> {
   const wanted = recipe.packages.map((entry) => entry.name);
   if (wanted.length === 0) return [];
-  const answer = await apt.run('apt-get', ['install', '--print-uris', '--quiet', ...wanted], [0, 100]);
+  const hash = ['--option', 'Acquire::ForceHash=SHA256'];
+  const answer = await apt.run(
+    'apt-get',
+    ['install', '--print-uris', '--quiet', ...hash, ...wanted],
+    [0, 100],
+  );
   if (answer.exitCode !== 0) throw unresolvable(recipe, answer);
-  const chosen = parseUris(answer.stdout);
-  const details = await apt.run('apt-cache', [
-    'show',
-    ...chosen.map((entry) => `${entry.name}=${entry.version}`),
-  ]);
-  const records = parseRecords(details.stdout);
-  return chosen.map((entry) => {
-    const record = records.get(`${entry.name} ${entry.version}`);
-    if (record?.sha256 === undefined) {
-      throw new TreelineError(
-        'package',
-        `Cannot use ${entry.name} ${entry.version}: its index has no SHA-256`,
-        {
-          hint: 'Use a mirror whose Packages files carry SHA256 fields, as Debian’s do.',
-        },
-      );
-    }
-    return { ...entry, sha256: record.sha256 };
-  });
+  return parseUris(answer.stdout);
 }
 
-/** Lines of `apt-get --print-uris`: 'URI' file-name size [hash]. */
-export function parseUris(text: string): Omit<LockedPackage, 'sha256'>[] {
+/** Lines of `apt-get --print-uris`: 'URI' file-name size SHA256:hash. Throws 'package' where the hash is missing. */
+export function parseUris(text: string): LockedPackage[] {
   return text.split('\n').flatMap((line) => {
-    const match = /^'([^']+)' (\S+)_(\S+)_(\S+)\.deb (\d+)/.exec(line);
+    const match = /^'([^']+)' (\S+)_(\S+)_(\S+)\.deb (\d+)(?: SHA256:([0-9a-f]{64}))?/.exec(line);
     if (!match) return [];
-    const [, source, name, version, architecture, size] = match;
+    const [, source, name, version, architecture, size, hash] = match;
+    if (hash === undefined) {
+      throw new TreelineError('package', `Cannot use ${name} from ${source}: its index has no SHA-256`, {
+        hint: 'Use a mirror whose Packages files carry SHA256 fields, as Debian’s do.',
+      });
+    }
     return [
       {
         name: name!,
@@ -147,18 +139,10 @@ export function parseUris(text: string): Omit<LockedPackage, 'sha256'>[] {
         architecture: architecture!,
         source: source!,
         size: Number(size),
+        sha256: hash,
       },
     ];
   });
-}
-
-function parseRecords(text: string): Map<string, { sha256: string | undefined }> {
-  const records = text.split(/\n\n+/).map((paragraph) => {
-    const field = (name: string): string | undefined =>
-      new RegExp(`^${name}: (.*)$`, 'm').exec(paragraph)?.[1];
-    return [`${field('Package')} ${field('Version')}`, { sha256: field('SHA256') }] as const;
-  });
-  return new Map(records);
 }
 
 function unresolvable(recipe: Recipe, { stdout, stderr }: CommandOutput): TreelineError {

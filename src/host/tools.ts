@@ -20,7 +20,7 @@ export const tools: readonly Tool[] = [
   { program: 'unshare', apt: 'util-linux', apk: 'util-linux-misc', purpose: 'build' },
   { program: 'setpriv', apt: 'util-linux', apk: 'setpriv', purpose: 'build' },
   { program: 'apt-get', apt: 'apt', apk: 'apt', purpose: 'build' },
-  { program: 'dpkg-deb', apt: 'dpkg', apk: 'dpkg', purpose: 'build' },
+  { program: 'dpkg-deb', apt: 'dpkg', apk: 'dpkg', purpose: 'test' },
   { program: 'tar', apt: 'tar', apk: 'tar', purpose: 'build' },
   { program: 'xz', apt: 'xz-utils', apk: 'xz', purpose: 'build' },
   { program: 'zstd', apt: 'zstd', apk: 'zstd', purpose: 'build' },

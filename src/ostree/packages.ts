@@ -11,31 +11,23 @@ export const mergedRef = (key: string): string => `cache/merged/${key}`;
 /** The directories that a usr-merged tree keeps under /usr; ostree's filter takes a POSIX-like regular expression. */
 const usrMerge = String.raw`^(\./)?(bin|sbin|lib|lib32|lib64|libx32)(/|$),usr/\2\3`;
 
-/** Imports a .deb's files as a commit of its own. Owners, modes and links are the archive's; times are dropped. */
-export async function importDeb(
+/**
+ * Imports a package's files, a tar archive with any compression that libarchive knows, as a commit of its own. Owners,
+ * modes and links are the archive's; times are dropped.
+ */
+export async function importArchive(
   host: Host,
-  deb: { path: string; sha256: string; name: string },
+  { name, ref, archive }: { name: string; ref: string; archive: Uint8Array },
 ): Promise<void> {
-  await host.run({
-    program: 'dpkg-deb',
-    args: ['--fsys-tarfile', deb.path],
-    pipeTo: [
-      {
-        program: 'ostree',
-        args: [
-          `--repo=${host.workspace.repository}`,
-          'commit',
-          `--branch=${packageRef(deb.sha256)}`,
-          '--timestamp=@0',
-          '--subject=',
-          '--tree=tar=-',
-          '--tar-autocreate-parents',
-          `--tar-pathname-filter=${usrMerge}`,
-        ],
-      },
-    ],
-    doing: `unpack ${deb.name}`,
-  });
+  const filter = [`--tar-pathname-filter=${usrMerge}`, '--tar-autocreate-parents'];
+  await ostree(
+    host,
+    ['commit', `--branch=${ref}`, '--timestamp=@0', '--subject=', '--tree=tar=-', ...filter],
+    {
+      input: archive,
+      doing: `unpack ${name}`,
+    },
+  );
 }
 
 /**

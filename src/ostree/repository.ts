@@ -19,7 +19,12 @@ export async function openRepository(host: Host): Promise<string> {
 export async function ostree(
   host: Host,
   args: readonly string[],
-  details: { doing?: string; accept?: readonly number[]; repository?: string; input?: string } = {},
+  details: {
+    doing?: string;
+    accept?: readonly number[];
+    repository?: string;
+    input?: string | Uint8Array;
+  } = {},
 ): Promise<string> {
   const { repository = host.workspace.repository, ...rest } = details;
   const output = await host.run({ program: 'ostree', args: [`--repo=${repository}`, ...args], ...rest });

@@ -10,12 +10,13 @@ import { ostree } from '../ostree/repository.ts';
 import {
   checkout,
   hasRef,
-  importDeb,
+  importArchive,
   checkoutTogether,
   mergedRef,
   missingRefs,
   packageRef,
 } from '../ostree/packages.ts';
+import { readDataArchive } from '../packages/deb/archive.ts';
 import { pruneModules } from './kernel.ts';
 
 /**
@@ -49,7 +50,8 @@ async function merge(
   let done = 0;
   await queue.addAll(
     bySize.map((file) => async () => {
-      await importDeb(host, { path: file.path, sha256: file.package.sha256, name: file.package.name });
+      const { name, sha256: digest } = file.package;
+      await importArchive(host, { name, ref: packageRef(digest), archive: await readDataArchive(file.path) });
       done += 1;
       host.emit({ type: 'stage-progress', stage: 'tree', done, total: wanted.length, unit: 'packages' });
     }),

@@ -54,7 +54,7 @@ export async function prepareImage(parent: Host, options: BuildOptions, key: Sig
     const commit = await host.stage(
       'tree',
       async () => known,
-      ({ id }) => ({ reused: true, detail: describe(known, id) }),
+      () => ({ reused: true, detail: describe(known) }),
     );
     return { host, options, recipe, lock, previous: head, commit, inputs };
   }
@@ -93,7 +93,7 @@ async function makeCommit(parts: {
   const commit = await host.stage(
     'commit',
     () => commitTree(host, { tree, head, key }),
-    (made) => ({ reused: made.id === head?.id, detail: describe(made, made.id) }),
+    (made) => ({ reused: made.id === head?.id, detail: describe(made) }),
   );
   await remove(scratch);
   return commit;
@@ -119,7 +119,7 @@ export async function releaseImage({ host, options, recipe, lock, commit, inputs
   const { artifacts, partitions } = await host.stage(
     'image',
     () => makeArtifacts(host, { recipe, commit, inputs, name, directory: staging, scratch }),
-    (made) => ({ detail: `${made.artifacts.length} files` }),
+    (made) => ({ detail: made.artifacts.length === 1 ? '1 file' : `${made.artifacts.length} files` }),
   );
   await remove(scratch);
   const manifest = {
@@ -145,9 +145,7 @@ export async function isReleased({ host, recipe, commit, inputs }: Image): Promi
 }
 
 async function publishedRelease(host: Host, commit: Commit, digest: string): Promise<Release | undefined> {
-  // A damaged manifest is none: the image is made again.
-  const directory = join(releasesOf(host.workspace, commit.ref), commit.version);
-  const found = await readRelease(directory).catch(() => undefined);
+  const found = await readRelease(join(releasesOf(host.workspace, commit.ref), commit.version));
   return found?.manifest.inputs === digest && found.manifest.commit === commit.id ? found : undefined;
 }
 
@@ -182,4 +180,4 @@ async function treeDigest(
   return sha256(JSON.stringify([recipe.digest, lock.digest, codeDigest(), trusted, epoch ?? null]));
 }
 
-const describe = (commit: Commit, id: string): string => `${commit.version}, commit ${id.slice(0, 12)}`;
+const describe = ({ version, id }: Commit): string => `${version}, commit ${id.slice(0, 12)}`;

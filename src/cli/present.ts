@@ -1,13 +1,7 @@
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import type { Event, ResultRow } from '../host/events.ts';
 import type { Release } from '../model.ts';
 import type { Update } from '../pipeline.ts';
-
-/** Paths as the user would type them from here. */
-const shown = (path: string): string => {
-  const near = relative(process.cwd(), path);
-  return near.startsWith('../..') ? path : near;
-};
 
 /** What a build made, where, how big, and what to try next. */
 export function presentReleases(releases: readonly Release[]): Event {
@@ -40,7 +34,7 @@ export function presentUpdate({ releases, deltas, changed }: Update, updates: st
         label: `delta ${delta.from === undefined ? 'from nothing' : `from ${delta.from.slice(0, 12)}`}`,
         ...fileValue(join(updates, delta.path.split('/').at(-1)!), delta.bytes),
       })),
-      { label: 'index', value: shown(join(updates, 'index.json')), path: join(updates, 'index.json') },
+      { label: 'index', value: join(updates, 'index.json'), path: join(updates, 'index.json') },
       ...updated.flatMap(releaseRows),
     ],
     next: [
@@ -58,7 +52,7 @@ function releaseRows({ directory, manifest }: Release): ResultRow[] {
     })),
     {
       label: 'manifest',
-      value: shown(join(directory, 'manifest.json')),
+      value: join(directory, 'manifest.json'),
       path: join(directory, 'manifest.json'),
     },
     { label: 'commit', value: manifest.commit },
@@ -66,7 +60,7 @@ function releaseRows({ directory, manifest }: Release): ResultRow[] {
 }
 
 const fileValue = (path: string, bytes: number): Omit<ResultRow, 'label'> => ({
-  value: shown(path),
+  value: path,
   path,
   bytes,
 });

@@ -4,11 +4,13 @@
 //   npm run bench -- --json FILE  the figures as well
 //   npm run bench -- --runs 5     runs of each build (3)
 //   npm run bench -- --no-guest   without starting a guest
+//   npm run bench -- --alpine URL|DIR [--release v3.19]   the Alpine base as well, from this mirror
 import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { $, argv, fs } from 'zx';
+import { benchAlpine } from './lib/bench-alpine.mjs';
 import { bundleSources, home } from './lib/treeline.mjs';
 
 const runs = Number(argv.runs ?? 3);
@@ -51,6 +53,14 @@ await sizes();
 await update();
 if (argv.guest !== false) await guest();
 await mmdebstrap();
+await benchAlpine({
+  mirror: argv.alpine,
+  release: argv.release ?? 'latest-stable',
+  scratch,
+  runs,
+  record,
+  say,
+});
 
 console.log(`\n${cpus().length} × ${cpus()[0].model}, medians of ${runs} runs\n`);
 console.log('| what | figure | least – most |\n| --- | --- | --- |');
@@ -63,8 +73,8 @@ if (argv.json) await fs.outputJson(argv.json, figures, { spaces: 2 });
 
 /** One build of a target as a user runs it. */
 async function build(target, where) {
-  const options = ['--quiet', '--workspace', where, '--overlay', layer, '--ssh-key', `${key}.pub`];
-  await $({ cwd: home })`node scripts/build-${target}.mjs ${options}`;
+  const options = ['--quiet', '--base', 'debian', '--workspace', where, '--overlay', layer];
+  await $({ cwd: home })`node scripts/build-${target}.mjs ${options} --ssh-key ${key}.pub`;
 }
 
 async function sizes() {
@@ -155,8 +165,10 @@ async function mmdebstrap() {
     console.log('left out: mmdebstrap is not installed');
     return;
   }
-  const { packages } = await fs.readJson(join(workspace, 'out/debian-12/x86_64/vm/latest/lock.json'));
-  const names = packages.map((entry) => entry.name).join(',');
+  const { images } = await fs.readJson(join(workspace, 'out/debian-12/x86_64/vm/latest/lock.json'));
+  const names = Object.values(images)[0]
+    .packages.map((entry) => entry.name)
+    .join(',');
   await measure('mmdebstrap --variant=extract, the same packages, no disk', () =>
     timed(
       () =>

@@ -1,12 +1,12 @@
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Arguments } from './cli/arguments.ts';
 import { helpText, parseArguments } from './cli/arguments.ts';
 import type { Sources } from './cli/build-options.ts';
 import { parseCount, parsePort, readBuildOptions, readUpdateOptions } from './cli/build-options.ts';
 import { recordChoices } from './cli/choices.ts';
 import { explainingDamage } from './cli/damaged-repository.ts';
-import { presentReleases, presentUpdate } from './cli/present.ts';
+import { presentLock, presentReleases, presentUpdate, presentVendored } from './cli/present.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
 import { allCommandsEnded } from './host/command.ts';
@@ -21,6 +21,7 @@ import { chooseMode, createReporter, errorAsJson, formatError } from './host/rep
 import { asTreelineError } from './host/system-error.ts';
 import { requireTools } from './host/tools.ts';
 import { openWorkspace, prepareWorkspace } from './host/workspace.ts';
+import { lockImages, vendorImages } from './lock-images.ts';
 import type { BuildOptions } from './options.ts';
 import { build, buildUpdate } from './pipeline.ts';
 import { setUp } from './setup.ts';
@@ -54,9 +55,9 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     const workspace = openWorkspace(args.value('workspace') ?? home, args.value('output'));
     const settings = await readSettings(workspace.settingsFile);
     const sources: Sources = { args, settings, workspace, home, environment: process.env };
-    const building = ['build', 'build-update', 'setup'].includes(args.command);
+    const building = ['build', 'build-update', 'lock', 'vendor', 'setup'].includes(args.command);
     const stop = stopOnSignals();
-    if (args.command.startsWith('build')) requireRoot(args.command);
+    if (building && args.command !== 'setup') requireRoot(args.command);
     if (building) prepareWorkspace(workspace);
     const log = building ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
     if (building) logPath = log.path;
@@ -90,8 +91,12 @@ function run(host: Host, sources: Sources): Promise<number> {
       return runBuild(host, sources);
     case 'build-update':
       return runBuildUpdate(host, sources);
+    case 'lock':
+      return runLock(host, sources);
+    case 'vendor':
+      return runVendor(host, sources);
     case 'setup':
-      return runSetup(host, sources.args);
+      return runSetup(host, sources);
     case 'explain':
       return runExplain(sources);
     case 'boot':
@@ -103,7 +108,7 @@ function run(host: Host, sources: Sources): Promise<number> {
 
 async function runBuild(host: Host, sources: Sources): Promise<number> {
   const requests = await readBuildOptions(sources);
-  await holdingWorkspace(host, requests, async (building) => {
+  await holdingWorkspace(host, { doing: 'Building', requests }, async (building) => {
     const releases = await build(building, requests);
     await recordAll(host, requests, releases);
     host.emit(presentReleases(releases));
@@ -113,13 +118,41 @@ async function runBuild(host: Host, sources: Sources): Promise<number> {
 
 async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
   const requests = await readUpdateOptions(sources);
-  await holdingWorkspace(host, requests, async (building) => {
+  await holdingWorkspace(host, { doing: 'Building', requests }, async (building) => {
     const update = await buildUpdate(building, requests);
     if (update.changed) await recordAll(host, requests, update.releases);
     host.emit(presentUpdate(update, updatesDirectory(host.workspace)));
   });
   return 0;
 }
+
+async function runLock(host: Host, sources: Sources): Promise<number> {
+  // An image that was built from a lock is resolved anew.
+  const requests = (await readResolveOptions(sources)).map((options) => ({
+    ...options,
+    packages: { ...options.packages, lock: undefined },
+  }));
+  const file = resolve(sources.args.operand ?? join(host.workspace.root, 'treeline.lock.json'));
+  await holdingWorkspace(host, { doing: 'Locking', requests }, async (resolving) => {
+    await lockImages(resolving, requests, file);
+    host.emit(presentLock(requests, file));
+  });
+  return 0;
+}
+
+async function runVendor(host: Host, sources: Sources): Promise<number> {
+  const requests = await readResolveOptions(sources);
+  const directory = resolve(sources.args.operand!);
+  await holdingWorkspace(host, { doing: 'Vendoring', requests }, async (resolving) => {
+    const { packages } = await vendorImages(resolving, requests, directory);
+    host.emit(presentVendored(requests, directory, packages));
+  });
+  return 0;
+}
+
+/** Images that --target names, or else those that were built before. */
+const readResolveOptions = (sources: Sources): Promise<BuildOptions[]> =>
+  sources.args.has('target') ? readBuildOptions(sources) : readUpdateOptions(sources);
 
 async function recordAll(
   host: Host,
@@ -131,17 +164,17 @@ async function recordAll(
   }
 }
 
-async function runSetup(host: Host, args: Arguments): Promise<number> {
-  await setUp(host, { minimal: args.has('minimal') });
+async function runSetup(host: Host, { args, home }: Sources): Promise<number> {
+  await setUp(host, { minimal: args.has('minimal'), overlays: join(home, 'overlays') });
   return 0;
 }
 
 async function runExplain(sources: Sources): Promise<number> {
-  for (const { request, updateUrl } of await readBuildOptions(sources)) {
-    const recipe = withUpdateUrl(await readRecipe(request), updateUrl);
+  for (const options of await readBuildOptions(sources)) {
+    const recipe = withUpdateUrl(await readRecipe(options.request), options.updateUrl);
     const text = sources.args.has('json')
       ? JSON.stringify(recipeAsJson(recipe), null, 2)
-      : explainRecipe(recipe);
+      : `Recipe of ${describeImage(options)}\n\n${explainRecipe(recipe)}`;
     process.stdout.write(`${text}\n`);
   }
   return 0;
@@ -184,8 +217,8 @@ async function runServe(host: Host, args: Arguments): Promise<number> {
     rows: [],
     next: [`treeline upgrade --url ${server.guestUrl}    (in the machine that npm run boot started)`],
   });
-  const stopped = new Promise<void>((resolve) =>
-    host.signal.addEventListener('abort', () => resolve(), { once: true }),
+  const stopped = new Promise<void>((done) =>
+    host.signal.addEventListener('abort', () => done(), { once: true }),
   );
   try {
     if (repository !== undefined) await fillArchive(host, repository);
@@ -201,7 +234,7 @@ async function runServe(host: Host, args: Arguments): Promise<number> {
 /** Takes the workspace, clears what an interrupted build left, says what will be built, and builds. */
 async function holdingWorkspace(
   host: Host,
-  requests: readonly BuildOptions[],
+  { doing, requests }: { doing: 'Building' | 'Locking' | 'Vendoring'; requests: readonly BuildOptions[] },
   work: (building: Host) => Promise<void>,
 ): Promise<void> {
   const { workspace, log } = host;
@@ -218,15 +251,7 @@ async function holdingWorkspace(
   const signal = AbortSignal.any([host.signal, failed.signal]);
   try {
     await removeAll(unfinished);
-    for (const { request } of requests) {
-      const services =
-        request.services.length === 0 ? 'no services' : `services ${request.services.join(', ')}`;
-      const own = request.extraLayers.map((path) => `, overlay ${path}`).join('');
-      host.emit({
-        type: 'note',
-        text: `Building target ${request.target} on base ${request.base} with ${services}${own}`,
-      });
-    }
+    for (const options of requests) host.emit({ type: 'note', text: `${doing} ${describeImage(options)}` });
     await work(createHost({ workspace, log, signal, listeners: [host.emit] }));
     await removeOldLogs(workspace.logs);
   } catch (error) {
@@ -239,6 +264,14 @@ async function holdingWorkspace(
     await removeAll(unfinished).catch((error: Error) => log.line(error.message));
     await lock.release();
   }
+}
+
+/** Which image this is, and who chose its base. */
+function describeImage({ request, baseReason }: BuildOptions): string {
+  const { target, base, services, extraLayers } = request;
+  const named = services.length === 0 ? 'no services' : `services ${services.join(', ')}`;
+  const own = extraLayers.map((path) => `, overlay ${path}`).join('');
+  return `target ${target} on base ${base} (${baseReason}) with ${named}${own}`;
 }
 
 /** Removes directories into which something may still be writing its last. */

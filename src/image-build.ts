@@ -14,11 +14,12 @@ import type { BuildOptions } from './options.ts';
 import { commitTree, readHead } from './ostree/commit.ts';
 import { recallCommit, rememberCommit } from './ostree/known-commits.ts';
 import type { SigningKey } from './ostree/signing.ts';
-import { formatLock } from './packages/lock.ts';
+import { formatLocks } from './packages/lock.ts';
 import { fetchPackages, resolvePackages } from './packages/packages.ts';
 import { readRecipe } from './recipe/recipe.ts';
 import { withUpdateUrl } from './recipe/override.ts';
 import { artifactName, artifactRecord, publishRelease, readRelease, releasesOf } from './release/releases.ts';
+import { checkAccountDrift } from './tree/account-drift.ts';
 import { buildTree } from './tree/build.ts';
 
 /** An image on its way: what it is made of, and the commit that holds it. */
@@ -90,6 +91,7 @@ async function makeCommit(parts: {
       }),
     ({ kernel }) => ({ detail: kernel === undefined ? 'no kernel' : `kernel ${kernel}` }),
   );
+  await checkAccountDrift(host, { tree, head });
   const commit = await host.stage(
     'commit',
     () => commitTree(host, { tree, head, key }),
@@ -136,7 +138,12 @@ export async function releaseImage({ host, options, recipe, lock, commit, inputs
     artifacts: artifacts.map(artifactRecord),
     stages: host.times,
   };
-  return publishRelease(workspace, { staging, manifest, lock: formatLock(lock), keep: options.keep });
+  return publishRelease(workspace, {
+    staging,
+    manifest,
+    lock: formatLocks(new Map([[recipe.ref, lock]])),
+    keep: options.keep,
+  });
 }
 
 /** Whether the artifacts that this image would give are published already. */

@@ -49,6 +49,27 @@ export interface RequestedPackage {
   origin: Origin;
 }
 
+/** A repository of packages below a mirror, or at a place of its own. */
+export interface Repository {
+  /** `main`: the directory below MIRROR/RELEASE, where `url` is absent. */
+  name: string;
+  /** URL or absolute directory that holds ARCH/APKINDEX.tar.gz. */
+  url?: string;
+  /** Only packages that are asked for as NAME@TAG come from it. */
+  tag?: string;
+  /** The keys that may sign it. */
+  keys: readonly KeyFile[];
+  origin: Origin;
+}
+
+/** A public key that a layer pins. */
+export interface KeyFile {
+  /** As signatures name it: `NAME.rsa.pub`. */
+  name: string;
+  /** Absolute. */
+  path: string;
+}
+
 /** A file, link or directory that a layer lays over the tree. */
 export interface OverlayFile {
   /** In the tree, relative, no leading slash: `etc/motd`. */
@@ -135,6 +156,8 @@ export interface Recipe {
   packages: readonly RequestedPackage[];
   /** Packages that the resolver takes as installed, because the tree has something in their place. Sorted. */
   provided: readonly RequestedPackage[];
+  /** In order of preference; empty where the package backend has its own notion of them. */
+  repositories: readonly Repository[];
   /** Sorted by path. */
   files: readonly OverlayFile[];
   /** In the order they run: phases in order, then by name, then general to specific. */
@@ -153,6 +176,8 @@ export interface Settings {
   mirrors: readonly string[];
   /** Paths and globs (relative to the tree's root) of packages that do not enter the tree. */
   exclude: readonly string[];
+  /** Paths in the tree that packages may give the setuid or setgid bit. */
+  setuid: readonly string[];
   users: readonly User[];
   groups: readonly Group[];
   /** OpenRC services by runlevel, sorted. */
@@ -186,19 +211,24 @@ export interface LockedPackage {
   name: string;
   version: string;
   architecture: string;
-  /** Where it was found: URL or repository name. */
+  /** Where it was found: the file's URL (deb), or the name of the repository that has it (apk). */
   source: string;
   /** Bytes of the package file. */
   size: number;
-  /** Of the package file, hexadecimal. */
-  sha256: string;
+  /**
+   * What the distribution's signed index says: `sha256:` and 64 hexadecimal digits over the file (deb), or `Q1` and the
+   * base64 SHA-1 over the compressed control member, which in turn has the SHA-256 of the data (apk).
+   */
+  checksum: string;
 }
 
 /** The exact packages that a recipe resolves to, sorted by name. */
 export interface Lock {
   distribution: Distribution;
   packages: readonly LockedPackage[];
-  /** SHA-256 over the packages. */
+  /** What the installation itself is run with (apk's own packages), sorted by name; it is not in the tree because of that. */
+  tools: readonly LockedPackage[];
+  /** SHA-256 over packages and tools; where they came from does not count. */
   digest: string;
 }
 
@@ -208,6 +238,11 @@ export interface PackageSet {
   files: readonly { package: LockedPackage; path: string }[];
   /** Seconds since 1970: the newest build date among them. */
   newest: number;
+  /**
+   * Installs all of them into a root (absolute) that does not exist yet, where the distribution has a way of its own;
+   * undefined: each file is unpacked as it is.
+   */
+  install?: (root: string) => Promise<void>;
 }
 
 // ── tree/ ──────────────────────────────────────────────────────────────────────────────────────────────────

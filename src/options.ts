@@ -6,6 +6,7 @@ export interface Asked {
   services?: readonly string[];
   overlays?: readonly string[];
   mirrors?: readonly string[];
+  lock?: string;
   layout?: string;
   sshKeys?: readonly string[];
   updateUrl?: string;
@@ -15,6 +16,8 @@ export interface Asked {
 /** All that decides one build, with every default filled in. */
 export interface BuildOptions {
   request: Request;
+  /** For people: why this base and no other: `--base`, `treeline.yaml`, … */
+  baseReason: string;
   packages: PackageOptions;
   /** Partition table of a disk image, absolute. */
   layout: string;

@@ -1,15 +1,19 @@
+import type { Probe } from './base-probe.ts';
+import { probeBase } from './base-probe.ts';
 import { TreelineError } from './host/errors.ts';
 import { pathExists, writeFileAtomically } from './host/files.ts';
 import type { Host } from './host/host.ts';
 import type { Purpose } from './host/tools.ts';
 import { findMissing, isInstalled, packageManager } from './host/tools.ts';
 
-const initialSettings = `# Defaults for this workspace; options on the command line go before them. docs/settings.md lists what may stand here.
-base: debian
-`;
-
-/** Makes the machine ready: installs the missing host tools and writes treeline.yaml where there is none. */
-export async function setUp(host: Host, { minimal }: { minimal: boolean }): Promise<void> {
+/**
+ * Makes the machine ready: installs the missing host tools and writes treeline.yaml where there is none.
+ * `overlays`: the directory of layers, which say where Alpine's mirrors are.
+ */
+export async function setUp(
+  host: Host,
+  { minimal, overlays }: { minimal: boolean; overlays: string },
+): Promise<void> {
   const building: Purpose[] = ['build', 'vm', 'container'];
   const purposes: Purpose[] = minimal ? building : [...building, 'boot', 'test'];
   await host.stage(
@@ -21,10 +25,28 @@ export async function setUp(host: Host, { minimal }: { minimal: boolean }): Prom
         : { detail: `installed ${installed.join(' ')}` },
   );
   const settings = host.workspace.settingsFile;
-  if (!(await pathExists(settings))) {
-    await writeFileAtomically(settings, initialSettings);
-    host.emit({ type: 'note', text: `Wrote ${settings}: the default base is debian` });
-  }
+  if (await pathExists(settings)) return;
+  const probe = await host.stage(
+    'base',
+    () => probeBase(host, overlays),
+    ({ base, findings }) => ({
+      detail: `${base}: ${findings.length === 1 ? findings[0] : `none of ${findings.length} mirrors answers`}`,
+    }),
+  );
+  await writeFileAtomically(settings, initialSettings(probe));
+  host.emit({ type: 'note', text: `Wrote ${settings}: the default base is ${probe.base}` });
+}
+
+function initialSettings({ base, findings }: Probe): string {
+  const day = new Date().toISOString().slice(0, 10);
+  const comments = [
+    'Defaults for this workspace; options on the command line go before them. docs/settings.md lists what may stand here.',
+    '',
+    `./scripts/setup chose the base on ${day}: alpine where a mirror of Alpine answers, else debian. It found:`,
+    ...findings.map((finding) => `  ${finding}`),
+    'Change it by hand as you like. No build does, and setup leaves this file alone from now on.',
+  ];
+  return `${comments.map((text) => `# ${text}`.trimEnd()).join('\n')}\nbase: ${base}\n`;
 }
 
 async function installTools(host: Host, purposes: readonly Purpose[]): Promise<readonly string[]> {

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { TreelineError } from '../host/errors.ts';
 import { knownNamesHint } from '../host/nearest.ts';
-import type { CommandName, OptionSpecs } from './option-specs.ts';
+import type { CommandName, CommandSpec, OptionSpecs } from './option-specs.ts';
 import { commands } from './option-specs.ts';
 
 /** The options of one call. */
@@ -12,6 +12,8 @@ export interface Arguments {
   /** All values of an option that may be repeated, in order. */
   values(name: string): string[];
   has(name: string): boolean;
+  /** The word that the command takes besides its options, where it was given. */
+  operand: string | undefined;
 }
 
 /** Reads a command line without the program's name. Throws 'usage' for what is not known, with the nearest known name. */
@@ -38,13 +40,23 @@ export function parseArguments(argv: readonly string[], environment: NodeJS.Proc
     allowPositionals: true,
     tokens: true,
   });
+  const { operand }: CommandSpec = commands[name];
   const given = new Map<string, string[]>();
+  const words: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional' && operand !== undefined && words.length === 0) {
+      words.push(token.value);
+      continue;
+    }
     if (token.kind === 'positional') {
-      throw new TreelineError('usage', `Cannot use "${token.value}": ${name} takes options only`, {
-        hint: `An option begins with two dashes. ${optionsHint(token.value, specs)}`,
-      });
+      throw new TreelineError(
+        'usage',
+        `Cannot use "${token.value}": ${name} takes ${operand === undefined ? 'options only' : `one ${operand.value}`}`,
+        {
+          hint: `An option begins with two dashes. ${optionsHint(token.value, specs)}`,
+        },
+      );
     }
     const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined;
     if (spec === undefined) {
@@ -77,7 +89,13 @@ export function parseArguments(argv: readonly string[], environment: NodeJS.Proc
       hint: 'Leave one of the two out.',
     });
   }
+  if (operand?.required === true && words.length === 0 && !given.has('help')) {
+    throw new TreelineError('usage', `Cannot ${name}: ${operand.value} is missing`, {
+      hint: `npm run ${name} -- ${operand.value}: ${operand.help}`,
+    });
+  }
   return {
+    operand: words[0],
     command: name,
     value: (option) => given.get(option)?.at(-1),
     values: (option) => given.get(option) ?? [],
@@ -115,10 +133,11 @@ function rejectOptionsTakenByNpm(specs: OptionSpecs, environment: NodeJS.Process
 
 /** What `--help` prints. */
 export function helpText(name: CommandName): string {
-  const { summary, options }: { summary: string; options: OptionSpecs } = commands[name];
+  const { summary, operand, options }: CommandSpec = commands[name];
+  const words = operand === undefined ? '' : `\n\n  ${operand.value.padEnd(20)} ${operand.help}`;
   const rows = Object.entries(options).map(([option, spec]) => {
     const left = `  --${option}${spec.value === undefined ? '' : ` ${spec.value}`}`;
     return `${left.padEnd(22)} ${spec.help}${spec.multiple === true && !spec.help.includes('repeat') ? '; may be repeated' : ''}`;
   });
-  return `${summary}\n\nOptions:\n${rows.join('\n')}\n\nDefaults for most of them can stand in treeline.yaml; see docs/settings.md.\n`;
+  return `${summary}${words}\n\nOptions:\n${rows.join('\n')}\n\nDefaults for most of them can stand in treeline.yaml; see docs/settings.md.\n`;
 }

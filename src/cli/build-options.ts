@@ -41,9 +41,24 @@ export async function readBuildOptions(sources: Sources): Promise<BuildOptions[]
       hint: `Name one with --target: ${targets.join(', ')}.`,
     });
   }
-  const base = args.value('base') ?? settings.base ?? 'debian';
+  const { base, baseReason } = await chooseBase(sources);
   const arch = parseArchitecture(args.value('arch') ?? settings.arch ?? 'x86_64');
-  return Promise.all(wanted.map((target) => fillIn(sources, { base, arch, target, asked: {} })));
+  return Promise.all(wanted.map((target) => fillIn(sources, { base, arch, target, asked: {} }, baseReason)));
+}
+
+/** A build takes the base that somebody named, and never asks the network which one it could be. */
+async function chooseBase({
+  args,
+  settings,
+  workspace,
+}: Sources): Promise<{ base: string; baseReason: string }> {
+  const named = args.value('base');
+  if (named !== undefined) return { base: named, baseReason: '--base' };
+  if (settings.base !== undefined) return { base: settings.base, baseReason: 'treeline.yaml' };
+  const why = (await pathExists(workspace.settingsFile))
+    ? 'treeline.yaml names none'
+    : 'this workspace has no treeline.yaml';
+  return { base: 'debian', baseReason: `the default: ${why}` };
 }
 
 /** Every image that was built before, as --base, --arch and --target narrow it, with what was asked for then. */
@@ -61,19 +76,26 @@ export async function readUpdateOptions(sources: Sources): Promise<BuildOptions[
   if (built.length === 0 || absent.length > 0) {
     const what = absent.length > 0 ? `target ${absent.join(', ')}` : 'this workspace';
     const first = (absent.length > 0 ? absent : ['vm']).map((target) => `npm run build:${target}`);
+    const doing = args.command === 'build-update' ? 'build an update for' : args.command;
     throw new TreelineError(
       'update',
-      `Cannot build an update for ${what}: nothing was built before that it could update`,
-      { hint: `Build first: ${first.join(', ')}` },
+      `Cannot ${doing} ${what}: nothing was built before${args.command === 'build-update' ? ' that it could update' : ''}`,
+      {
+        hint:
+          args.command === 'build-update'
+            ? `Build first: ${first.join(', ')}`
+            : `Name images with --target: npm run ${args.command} -- --target vm`,
+      },
     );
   }
-  return Promise.all(built.map((choices) => fillIn(sources, choices)));
+  return Promise.all(built.map((choices) => fillIn(sources, choices, 'as it was built before')));
 }
 
 /** The command line goes before what it said at an earlier build, that before treeline.yaml, that before the defaults. */
 async function fillIn(
   sources: Sources,
   { base, arch, target, asked: before }: Choices,
+  baseReason: string,
 ): Promise<BuildOptions> {
   const { args, settings, workspace, home, environment } = sources;
   const asked: Asked = { ...before, ...readAsked(args) };
@@ -86,6 +108,9 @@ async function fillIn(
     settings['ssh-key'] === undefined ? await ownPublicKeys() : inWorkspace(settings['ssh-key']);
   const sshKeys = asked.sshKeys ?? defaultKeys;
   await refuseDirectories('--layout', [layout]);
+  const lock =
+    asked.lock ?? (settings.lock === undefined ? undefined : resolve(workspace.root, settings.lock));
+  await refuseDirectories('--lock', lock === undefined ? [] : [lock]);
   await refuseDirectories('--ssh-key', sshKeys);
   return {
     request: {
@@ -96,8 +121,10 @@ async function fillIn(
       services: chooseServices(asked.services ?? settings.services ?? []),
       extraLayers: asked.overlays ?? inWorkspace(settings.overlay),
     },
+    baseReason,
     packages: {
-      mirrors: asked.mirrors ?? settings.mirror ?? [],
+      mirrors: asked.mirrors ?? settings.mirror?.map((mirror) => mirrorPath(mirror, workspace.root)) ?? [],
+      lock,
       offline: args.has('offline'),
       refresh: args.has('refresh') || (args.command === 'build-update' && !args.has('offline')),
     },
@@ -111,12 +138,17 @@ async function fillIn(
   };
 }
 
+/** URLs and lines of sources.list stay; a directory may be relative. */
+const mirrorPath = (mirror: string, below = process.cwd()): string =>
+  /^(https?|file):\/\/|^deb /.test(mirror) ? mirror : resolve(below, mirror);
+
 function readAsked(args: Arguments): Asked {
   const paths = (option: string): string[] => args.values(option).map((path) => resolve(path));
   return {
     ...(args.has('service') && { services: args.values('service') }),
     ...(args.has('overlay') && { overlays: paths('overlay') }),
-    ...(args.has('mirror') && { mirrors: args.values('mirror') }),
+    ...(args.has('mirror') && { mirrors: args.values('mirror').map((mirror) => mirrorPath(mirror)) }),
+    ...(args.has('lock') && { lock: resolve(args.value('lock')!) }),
     ...(args.has('layout') && { layout: resolve(args.value('layout')!) }),
     ...(args.has('no-ssh-key') && { sshKeys: [] }),
     ...(args.has('ssh-key') && { sshKeys: paths('ssh-key') }),

@@ -9,6 +9,7 @@ const askedSchema = z.strictObject({
   services: z.array(z.string()).exactOptional(),
   overlays: z.array(z.string()).exactOptional(),
   mirrors: z.array(z.string()).exactOptional(),
+  lock: z.string().exactOptional(),
   layout: z.string().exactOptional(),
   sshKeys: z.array(z.string()).exactOptional(),
   updateUrl: z.string().exactOptional(),

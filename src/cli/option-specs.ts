@@ -18,7 +18,7 @@ const common: OptionSpecs = {
 };
 
 const recipe: OptionSpecs = {
-  base: { value: 'NAME', help: 'distribution: debian, or with a release, debian-12' },
+  base: { value: 'NAME', help: 'distribution: alpine, debian, or with a release, alpine-v3.19' },
   arch: { value: 'NAME', help: 'x86_64 (the default) or aarch64' },
   target: { value: 'NAME', multiple: true, help: 'vm, ovz or lxc; may be repeated' },
   service: {
@@ -34,6 +34,7 @@ const recipe: OptionSpecs = {
 const building: OptionSpecs = {
   ...recipe,
   mirror: { value: 'URL', multiple: true, help: 'take packages from here, a URL or a directory' },
+  lock: { value: 'FILE', help: 'install exactly the packages of this lock (npm run lock)' },
   offline: { help: 'use only what is in the cache' },
   refresh: { help: 'ask for new package lists even if the known ones are recent' },
   layout: { value: 'FILE', help: 'partition table, an sfdisk script (layouts/vm.cfg)' },
@@ -47,8 +48,17 @@ const building: OptionSpecs = {
   keep: { value: 'N', help: 'how many releases of each image stay in the output directory (3)' },
 };
 
+const resolving: OptionSpecs = {
+  ...recipe,
+  mirror: building['mirror']!,
+  offline: building['offline']!,
+  refresh: building['refresh']!,
+};
+
 export interface CommandSpec {
   summary: string;
+  /** What the command takes besides its options: one word. */
+  operand?: { value: string; required: boolean; help: string };
   options: OptionSpecs;
 }
 
@@ -62,8 +72,28 @@ export const commands = {
     summary: 'Build again; where something changed, make new images and the updates to them.',
     options: { ...building, ...common },
   },
+  lock: {
+    summary:
+      'Write down the exact packages of images, without building them: of those that were built before, or of --target.',
+    operand: {
+      value: 'FILE',
+      required: false,
+      help: 'where the lock is written (treeline.lock.json in the workspace)',
+    },
+    options: { ...resolving, ...common },
+  },
+  vendor: {
+    summary:
+      'Keep the exact packages of images in a directory that serves as --mirror, also years later and without network.',
+    operand: {
+      value: 'DIR',
+      required: true,
+      help: 'the directory: new, empty, or made by this command before',
+    },
+    options: { ...resolving, lock: building['lock']!, ...common },
+  },
   setup: {
-    summary: 'Install the missing host tools and write treeline.yaml.',
+    summary: 'Install the missing host tools, and write treeline.yaml with the base to build on.',
     options: { minimal: { help: 'only what building needs, without QEMU and LXC' }, ...common },
   },
   explain: {

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Event, ResultRow } from '../host/events.ts';
+import { lockName } from '../lock-images.ts';
 import type { Release } from '../model.ts';
+import type { BuildOptions } from '../options.ts';
 import type { Update } from '../pipeline.ts';
 
 /** What a build made, where, how big, and what to try next. */
@@ -41,6 +43,37 @@ export function presentUpdate({ releases, deltas, changed }: Update, updates: st
       'npm run serve',
       'treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)',
     ],
+  };
+}
+
+/** Where a lock was written, and how it is used. */
+export function presentLock(requests: readonly BuildOptions[], file: string): Event {
+  return {
+    type: 'result',
+    title: `Locked ${requests.map(({ request }) => request.target).join(', ')}`,
+    rows: [{ label: 'lock', value: file, path: file }],
+    next: requests.map(({ request }) => `npm run build:${request.target} -- --lock ${file}`),
+  };
+}
+
+/** What was vendored, and how it is used. */
+export function presentVendored(
+  requests: readonly BuildOptions[],
+  directory: string,
+  packages: number,
+): Event {
+  const lock = join(directory, lockName);
+  return {
+    type: 'result',
+    title: `Vendored ${packages} packages for ${requests.map(({ request }) => request.target).join(', ')}`,
+    rows: [
+      { label: 'mirror', value: directory, path: directory },
+      { label: 'lock', value: lock, path: lock },
+    ],
+    next: requests.map(
+      ({ request: { target, base } }) =>
+        `npm run build:${target} -- --base ${base} --offline --mirror ${directory}`,
+    ),
   };
 }
 

@@ -11,6 +11,7 @@ export const settingsSchema = z.strictObject({
   services: z.array(z.string()).optional(),
   overlay: z.array(z.string()).optional(),
   mirror: z.array(z.string()).optional(),
+  lock: z.string().optional(),
   layout: z.string().optional(),
   'ssh-key': z.array(z.string()).optional(),
   'update-url': z.url({ protocol: /^https?$/ }).optional(),

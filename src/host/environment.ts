@@ -7,3 +7,17 @@ export function minimalEnvironment(): { PATH: string; HOME: string; LC_ALL: stri
     TZ: 'UTC',
   };
 }
+
+/** The caller's proxies, for the programs that download; they decide the way, not what arrives. */
+export function proxyVariables(): Record<string, string> {
+  const names = [
+    'http_proxy',
+    'https_proxy',
+    'no_proxy',
+    'all_proxy',
+    'HTTPS_PROXY',
+    'NO_PROXY',
+    'ALL_PROXY',
+  ];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]!]] : [])));
+}

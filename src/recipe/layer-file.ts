@@ -30,7 +30,10 @@ const serviceNames = removable(
   /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/,
   'a service name has letters, digits and _ . + -',
 );
-const moduleNames = removable(/^[A-Za-z0-9_][A-Za-z0-9_-]*$/, 'a module name has letters, digits, _ and -');
+const moduleNames = removable(
+  /^[A-Za-z0-9_][A-Za-z0-9_-]*\??$/,
+  'a module name has letters, digits, _ and -, and perhaps a ? behind it',
+);
 const kernelArguments = removable(
   /^(?:[^\s"]|"[^"\n]*")+$/,
   'one argument an entry; blanks only within double quotes',
@@ -64,11 +67,42 @@ const distribution = z
       .regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be lower case')
       .describe('Archive suite: bookworm'),
     packages: z.enum(['deb', 'apk']).describe('Which package backend installs it'),
+    releases: z
+      .array(z.string().regex(/^[a-z0-9][a-z0-9._*-]*$/, 'must be lower case; * stands for any characters'))
+      .describe('In base/NAME/layer.yaml: releases that need no directory of their own: latest-stable, v3.*'),
     architectures: z
       .strictObject({ x86_64: z.string().min(1).optional(), aarch64: z.string().min(1).optional() })
       .describe("Kernel's name of an architecture → the distribution's own"),
   })
   .partial();
+
+/** File names of public keys, as signatures in Alpine's archives name them. */
+export const keyName = /^[A-Za-z0-9][A-Za-z0-9@._+-]*\.rsa\.pub$/;
+
+const repository = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]*$/, 'has lower case letters, digits and . _ -')
+    .describe('Directory below MIRROR/RELEASE unless url says otherwise'),
+  url: z
+    .string()
+    .regex(
+      /^(?:(?:https?|file):\/\/\S+|\/\S*)$/,
+      'must be a URL (http://, https://, file://) or a directory (/…)',
+    )
+    .optional()
+    .describe('The directory that holds ARCH/APKINDEX.tar.gz'),
+  tag: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]*$/, 'has lower case letters, digits and . _ -')
+    .optional()
+    .describe('Only packages that are asked for as NAME@TAG come from it'),
+  keys: z
+    .array(z.string().regex(keyName, 'must be the name of a file in keys/: NAME.rsa.pub'))
+    .min(1, 'must name a key')
+    .optional()
+    .describe('Files in keys/ of a layer: these alone may sign it'),
+});
 
 const user = z.strictObject({
   name: accountName,
@@ -136,6 +170,19 @@ export const layerFileSchema = z
       .describe(
         'Where packages come from, in order of preference; a more specific list replaces a general one',
       ),
+    repositories: z
+      .array(repository)
+      .describe(
+        'Repositories of the mirrors (base alpine), in order; one of the same name replaces the general one',
+      ),
+    setuid: z
+      .array(treePath)
+      .describe('The only files that packages may bring with the setuid or setgid bit (base alpine)'),
+    bases: z
+      .array(z.string().min(1))
+      .min(1, 'must name a base')
+      .describe('The layer is for these bases only'),
+    conflicts: z.array(z.string().min(1)).describe('Services that cannot be combined with this layer'),
     provided: removable(packageName, packageNameRule).describe(
       'Packages that the resolver takes as installed',
     ),
@@ -158,7 +205,9 @@ export const layerFileSchema = z
         modules: moduleGlobs.describe(
           'Globs below kernel/ that stay, with what they need; all stay when there are none',
         ),
-        initramfs: moduleNames.describe('Modules that the initramfs loads, in order'),
+        initramfs: moduleNames.describe(
+          'Modules in the initramfs, in order; NAME? where the kernel may be without it',
+        ),
       })
       .partial(),
     update: z

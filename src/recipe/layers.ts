@@ -14,6 +14,7 @@ export const layerEntries: readonly string[] = [
   'pkg-map.json',
   'rootfs',
   'hooks',
+  'keys',
   'base',
   'target',
 ];

@@ -8,12 +8,15 @@ import { mergeDistribution } from './distribution.ts';
 import { applyPermissions, mergeFiles } from './files.ts';
 import type { History } from './history.ts';
 import { mergeHooks, readHooks } from './hooks.ts';
+import { mergeKeys, readKeys } from './keys.ts';
 import { readLayerFile } from './layer-reader.ts';
 import { findLayers } from './layers.ts';
 import { readPackages, settleProvided } from './packages.ts';
 import { Problems } from './problems.ts';
+import { mergeRepositories } from './repositories.ts';
 import { readRootfs } from './rootfs.ts';
 import { mergeSettings } from './settings.ts';
+import { checkSuitability } from './suitability.ts';
 
 /** A recipe that also knows what its layers replaced and took back. */
 export interface ReadRecipe extends Recipe {
@@ -39,12 +42,15 @@ export async function readRecipe(request: Request): Promise<ReadRecipe> {
   const { files, replaced: replacedFiles } = mergeFiles(rootfs, problems);
   const { hooks, replaced: replacedHooks } = mergeHooks(hookLists);
   const layerFiles = await inEach(readLayerFile);
+  checkSuitability(layerFiles, { request, base });
+  const keys = mergeKeys(await inEach((layer, found) => readKeys(layer, request.arch, found)));
   // What refers to other settings can only be judged where all of them could be read.
   problems.throwIfAny(layers);
 
   const { settings, provided, log, removed } = mergeSettings(layerFiles, problems);
   const packages = settleProvided(asked, provided, { layers, problems });
   const permitted = applyPermissions(files, settings.permissions, { origins: log.origins, problems });
+  const repositories = mergeRepositories(layerFiles, { keys, log, problems });
   const distribution = mergeDistribution(layerFiles, { request, base, log, problems });
   problems.throwIfAny(layers);
 
@@ -55,6 +61,7 @@ export async function readRecipe(request: Request): Promise<ReadRecipe> {
     layers: layers.map(({ name, directory }) => ({ name, directory })),
     packages: packages.packages,
     provided: packages.provided,
+    repositories,
     files: permitted,
     hooks,
     settings,

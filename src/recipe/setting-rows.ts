@@ -9,7 +9,7 @@ export interface SettingRow {
 }
 
 /** The settings of a recipe one by one, in the order of docs/layers.md. Password hashes are not shown. */
-export function settingRows({ distribution, settings, origins }: Recipe): SettingRow[] {
+export function settingRows({ distribution, settings, repositories, origins }: Recipe): SettingRow[] {
   const { kernel } = settings;
   const row = (name: string, value: unknown): SettingRow => ({
     name,
@@ -26,6 +26,15 @@ export function settingRows({ distribution, settings, origins }: Recipe): Settin
     row('distribution.architectures', distribution.architecture),
     row('hostname', settings.hostname),
     ...list('mirrors', settings.mirrors),
+    ...repositories.map(({ name, url, tag, keys }) =>
+      row(
+        `repositories.${name}`,
+        [url ?? 'of the mirror', tag && `tag ${tag}`, `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`]
+          .filter(Boolean)
+          .join(', '),
+      ),
+    ),
+    ...list('setuid', settings.setuid),
     ...list('exclude', settings.exclude),
     ...settings.users.map(({ name, uid, group, home, shell, password }) =>
       row(

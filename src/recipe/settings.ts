@@ -61,6 +61,10 @@ export function mergeSettings(files: readonly ReadLayerFile[], problems: Problem
       list((file) => file.exclude?.map(fromRoot), 'exclude'),
       'exclude',
     ),
+    setuid: recorded(
+      list((file) => file.setuid?.map(fromRoot), 'setuid'),
+      'setuid',
+    ),
     ...accounts,
     services: Object.fromEntries(runlevels.map((level) => [level, servicesOf(level)])) as Record<
       Runlevel,

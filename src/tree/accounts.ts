@@ -1,26 +1,24 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Group, User } from '../model.ts';
-import { putFile } from './write.ts';
+import { accountRecords, withRecords } from '../recipe/account-records.ts';
+import { existsInTree, putFile, readInTree } from './write.ts';
 
-/**
- * Writes passwd(5), group(5) and shadow(5). Dates of password changes are left empty, so that they do not drift; the
- * fields behind them are filled with shadow's defaults, because busybox takes no record in which all are empty.
- */
+/** Modes of files that no package brought. */
+const modes = { passwd: 0o644, group: 0o644, shadow: 0o600 } as const;
+
+/** Writes the recipe's accounts into passwd(5), group(5) and shadow(5); what packages brought stays, other names too. */
 export async function writeAccounts(
   root: string,
   users: readonly User[],
   groups: readonly Group[],
 ): Promise<void> {
-  const gidOf = new Map(groups.map((group) => [group.name, group.gid]));
-  const byUid = users.toSorted((a, b) => a.uid - b.uid);
-  const passwd = byUid.map(
-    (user) =>
-      `${user.name}:x:${user.uid}:${gidOf.get(user.group) ?? user.uid}:${user.gecos}:${user.home}:${user.shell}\n`,
-  );
-  const shadow = byUid.map((user) => `${user.name}:${user.password}::0:99999:7:::\n`);
-  const group = groups
-    .toSorted((a, b) => a.gid - b.gid)
-    .map((entry) => `${entry.name}:x:${entry.gid}:${entry.members.join(',')}\n`);
-  await putFile(root, 'etc/passwd', passwd.join(''));
-  await putFile(root, 'etc/group', group.join(''));
-  await putFile(root, 'etc/shadow', shadow.join(''), { mode: 0o600 });
+  const records = accountRecords(users, groups);
+  for (const kind of ['passwd', 'group', 'shadow'] as const) {
+    const path = `etc/${kind}`;
+    const exists = await existsInTree(root, path);
+    const { mode, uid, gid } = exists ? await lstat(join(root, path)) : { mode: modes[kind], uid: 0, gid: 0 };
+    const text = withRecords(kind, exists ? await readInTree(root, path) : '', records[kind]);
+    await putFile(root, path, text, { mode: mode & 0o7777, uid, gid });
+  }
 }

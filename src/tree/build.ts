@@ -35,7 +35,8 @@ export async function buildTree(
   await runHooks(host, root, recipe, 'extra-data');
   await runHooks(host, root, recipe, 'pre-install');
   await applyOverlay(root, recipe.files);
-  await linkBusyboxApplets(host, root);
+  // A package manager that runs its packages' triggers has done it.
+  if (packages.install === undefined) await linkBusyboxApplets(host, root);
   await writeAccounts(root, users, groups);
   await writeIdentity(root, { recipe, lock, trustedKeys });
   await runHooks(host, root, recipe, 'install');

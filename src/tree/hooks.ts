@@ -1,8 +1,13 @@
-import { dirname, join } from 'node:path';
 import type { Command } from '../host/command.ts';
 import { TreelineError } from '../host/errors.ts';
-import { makeDirectory, pathExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import {
+  makeDevices,
+  sandboxCapabilities,
+  sandboxDevices,
+  sandboxNamespaces,
+  sandboxProc,
+} from '../host/sandbox.ts';
 import type { Hook, HookPhase, Recipe } from '../model.ts';
 
 const hostPhases: ReadonlySet<HookPhase> = new Set(['root', 'extra-data', 'cleanup']);
@@ -14,7 +19,10 @@ export async function runHooks(host: Host, root: string, recipe: Recipe, phase: 
       ? hostCommand(root, hook, recipe)
       : {
           program: 'bwrap',
-          args: sandboxArguments(root, hook, { recipe, devices: await makeDevices(host, root) }),
+          args: sandboxArguments(root, hook, {
+            recipe,
+            devices: await makeDevices(host),
+          }),
         };
     const { exitCode, stdout, stderr } = await host
       .run({ ...command, accept: anyExitCode })
@@ -58,40 +66,6 @@ function hostCommand(root: string, hook: Hook, recipe: Recipe): Command {
   };
 }
 
-/** mknod(1)'s major and minor numbers, from the kernel's Documentation/admin-guide/devices.txt. */
-const devices = {
-  null: [1, 3],
-  zero: [1, 5],
-  full: [1, 7],
-  random: [1, 8],
-  urandom: [1, 9],
-  tty: [5, 0],
-} as const;
-
-/** Device nodes for hooks alone: with the host's own, a hook's chmod would change the host. Returns their directory. */
-async function makeDevices(host: Host, root: string): Promise<string> {
-  const directory = join(dirname(root), 'hook-devices');
-  if (await pathExists(directory)) return directory;
-  await makeDirectory(directory);
-  for (const [name, numbers] of Object.entries(devices)) {
-    const args = ['--mode=0666', join(directory, name), 'c', ...numbers.map(String)];
-    await host.run({ program: 'mknod', args, doing: 'make the device nodes for hooks' });
-  }
-  return directory;
-}
-
-/** See capabilities(7): what chown, chmod, su and the like need. */
-const keptCapabilities = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FOWNER',
-  'CAP_FSETID',
-  'CAP_SETGID',
-  'CAP_SETUID',
-  'CAP_SETFCAP',
-  'CAP_SYS_CHROOT',
-];
-
 /** The tree as `/`, no network, nothing of the host; the hook itself lies on a tmpfs, so that nothing of it stays. */
 function sandboxArguments(root: string, hook: Hook, more: { recipe: Recipe; devices: string }): string[] {
   const variables = {
@@ -100,13 +74,10 @@ function sandboxArguments(root: string, hook: Hook, more: { recipe: Recipe; devi
     HOME: '/tmp',
     LC_ALL: 'C.UTF-8',
   };
-  const namespaces = ['pid', 'net', 'ipc', 'uts'].map((name) => `--unshare-${name}`);
   return [
-    ...[...namespaces, '--die-with-parent', '--clearenv'],
-    // Root in the tree, but not on this machine: no device nodes, no mounts, no modules.
-    ...['--cap-drop', 'ALL', ...keptCapabilities.flatMap((name) => ['--cap-add', name])],
-    ...['--bind', root, '/', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run', '--tmpfs', '/dev'],
-    ...Object.keys(devices).flatMap((name) => ['--dev-bind', join(more.devices, name), `/dev/${name}`]),
+    ...[...sandboxNamespaces, '--die-with-parent', '--clearenv', ...sandboxCapabilities],
+    ...['--bind', root, '/', ...sandboxProc('/proc'), '--tmpfs', '/tmp', '--tmpfs', '/run'],
+    ...sandboxDevices(more.devices, '/dev'),
     ...['--symlink', '/proc/self/fd', '/dev/fd', '--tmpfs', '/dev/shm'],
     ...['--ro-bind', hook.path, `/tmp/hook/${hook.name}`],
     ...Object.entries(variables).flatMap(([name, value]) => ['--setenv', name, value]),

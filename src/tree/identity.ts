@@ -1,5 +1,5 @@
 import type { Lock, Recipe } from '../model.ts';
-import { putCopy, putFile, putLink } from './write.ts';
+import { existsInTree, putCopy, putFile, putLink, readInTree } from './write.ts';
 
 /**
  * What a running system knows of itself: os-release(5), its name, its ref, its packages, and the key that signs its updates.
@@ -10,7 +10,7 @@ export async function writeIdentity(
   { recipe, lock, trustedKeys }: { recipe: Recipe; lock: Lock; trustedKeys: string },
 ): Promise<void> {
   const { settings, ref, request } = recipe;
-  await putFile(root, 'usr/lib/os-release', osRelease(recipe));
+  await putFile(root, 'usr/lib/os-release', await osRelease(root, recipe));
   await putLink(root, 'etc/os-release', '../usr/lib/os-release');
   await putFile(root, 'etc/hostname', `${settings.hostname}\n`);
   const image = {
@@ -27,18 +27,31 @@ export async function writeIdentity(
   await putCopy(root, 'usr/share/treeline/trusted.gpg', trustedKeys);
 }
 
-function osRelease({ distribution, request }: Recipe): string {
+/** What a package says of its distribution stays; only the distribution itself knows its point release. */
+async function osRelease(root: string, { distribution, request }: Recipe): Promise<string> {
   const { id, name, release, codename } = distribution;
+  const stated = await readOsRelease(root);
   const fields = {
     NAME: name,
     ID: id,
     VERSION_ID: release,
     VERSION_CODENAME: codename,
-    PRETTY_NAME: `${name} ${release} (Treeline ${request.target})`,
+    ...stated,
+    PRETTY_NAME: `${stated['PRETTY_NAME'] ?? `${name} ${release}`} (Treeline ${request.target})`,
     VARIANT_ID: request.target,
   };
   return Object.entries(fields)
     .filter(([, value]) => value !== '')
     .map(([key, value]) => `${key}="${value}"\n`)
     .join('');
+}
+
+/** The assignments of a package's os-release(5), without their quotes. */
+async function readOsRelease(root: string): Promise<Record<string, string>> {
+  for (const path of ['usr/lib/os-release', 'etc/os-release']) {
+    if (!(await existsInTree(root, path))) continue;
+    const lines = (await readInTree(root, path)).matchAll(/^([A-Z_]+)=(["']?)(.*)\2$/gm);
+    return Object.fromEntries([...lines].map(([, key, , value]) => [key!, value!]));
+  }
+  return {};
 }

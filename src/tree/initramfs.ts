@@ -4,6 +4,7 @@ import { changeMode, listTree, makeDirectory, remove, setTimes } from '../host/f
 import type { Host } from '../host/host.ts';
 import { knownNamesHint } from '../host/nearest.ts';
 import type { Recipe } from '../model.ts';
+import { isStaticProgram } from '../host/elf.ts';
 import { moduleName, parseModulesDep, runDepmod, withDependencies } from './kernel.ts';
 import { resolveInTree } from './paths.ts';
 import { existsInTree, putCopy, putDirectory, putFile, putLink, readInTree } from './write.ts';
@@ -19,50 +20,61 @@ export async function makeInitramfs(
   options: { root: string; recipe: Recipe; version: string; epoch: number; scratch: string },
 ): Promise<void> {
   const { root, recipe, version, epoch, scratch } = options;
-  await requireParts(root, recipe);
+  await requireInit(root, recipe);
   await remove(scratch);
   await makeDirectory(scratch);
   for (const path of ['dev', 'proc', 'sys', 'run', 'etc', 'sysroot', 'usr/bin'])
     await putDirectory(scratch, path);
   for (const path of ['bin', 'sbin', 'usr/sbin', 'lib'])
     await putLink(scratch, path, path === 'lib' ? 'usr/lib' : path === 'usr/sbin' ? 'bin' : 'usr/bin');
-  await putCopy(scratch, 'usr/bin/busybox', await resolveInTree(root, 'usr/bin/busybox', 'follow'), {
-    mode: 0o755,
-  });
+  await putCopy(scratch, 'usr/bin/busybox', await findBusybox(root, recipe), { mode: 0o755 });
   await putCopy(scratch, 'init', await resolveInTree(root, initPath, 'follow'), { mode: 0o755 });
-  await putFile(scratch, 'etc/modules', recipe.settings.kernel.initramfs.map((name) => `${name}\n`).join(''));
-  await copyModules(host, { root, recipe, version, scratch });
+  const chosen = await copyModules(host, { root, recipe, version, scratch });
+  await putFile(scratch, 'etc/modules', chosen.map((name) => `${name}\n`).join(''));
   await pack(host, scratch, { epoch, output: join(root, 'usr/lib/modules', version, 'initramfs.img') });
   await remove(scratch);
 }
 
-async function requireParts(root: string, recipe: Recipe): Promise<void> {
-  for (const path of ['usr/bin/busybox', initPath]) {
-    if (await existsInTree(root, path)) continue;
-    throw new TreelineError(
-      'recipe',
-      `Cannot make the initramfs of ${recipe.ref}: the tree has no /${path}`,
-      {
-        hint: 'A layer removed it; see npm run explain.',
-      },
-    );
+/** A busybox that needs no libraries: Alpine has one beside its own, Debian's is one. */
+async function findBusybox(root: string, recipe: Recipe): Promise<string> {
+  for (const path of ['usr/bin/busybox.static', 'usr/bin/busybox']) {
+    const place = await resolveInTree(root, path, 'follow');
+    if ((await existsInTree(root, path)) && (await isStaticProgram(place))) return place;
   }
+  throw new TreelineError(
+    'recipe',
+    `Cannot make the initramfs of ${recipe.ref}: the tree has no statically linked busybox in /usr/bin`,
+    { hint: 'Add the package busybox-static to a packages.list.' },
+  );
 }
 
+async function requireInit(root: string, recipe: Recipe): Promise<void> {
+  if (await existsInTree(root, initPath)) return;
+  throw new TreelineError(
+    'recipe',
+    `Cannot make the initramfs of ${recipe.ref}: the tree has no /${initPath}`,
+    {
+      hint: 'A layer removed it; see npm run explain.',
+    },
+  );
+}
+
+/** Copies the recipe's modules; returns the names of those that no hardware asks for (file systems, ciphers), in order. */
 async function copyModules(
   host: Host,
   { root, recipe, version, scratch }: { root: string; recipe: Recipe; version: string; scratch: string },
-): Promise<void> {
+): Promise<string[]> {
   const directory = `usr/lib/modules/${version}`;
   const dependencies = parseModulesDep(await readInTree(root, `${directory}/modules.dep`));
   const pathOf = new Map([...dependencies.keys()].map((path) => [moduleName(path), path]));
   const builtIn = new Set(
     (await readInTree(root, `${directory}/modules.builtin`)).split('\n').map(moduleName),
   );
-  const wanted = recipe.settings.kernel.initramfs.flatMap((name) => {
+  const wanted = recipe.settings.kernel.initramfs.flatMap((written) => {
+    const name = written.replace(/\?$/, '');
     const path = pathOf.get(name.replaceAll('-', '_'));
     if (path !== undefined) return [path];
-    if (builtIn.has(name.replaceAll('-', '_'))) return [];
+    if (builtIn.has(name.replaceAll('-', '_')) || written.endsWith('?')) return [];
     throw new TreelineError(
       'recipe',
       `Cannot make the initramfs of ${recipe.ref}: kernel ${version} has no module ${name}`,
@@ -79,6 +91,7 @@ async function copyModules(
     await putCopy(scratch, `${directory}/${name}`, await resolveInTree(root, `${directory}/${name}`));
   }
   await runDepmod(host, scratch, version);
+  return wanted.filter((path) => !path.startsWith('kernel/drivers/')).map(moduleName);
 }
 
 /** cpio(1) in newc format; names sorted, times fixed, inode numbers counted anew. */

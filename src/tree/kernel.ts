@@ -67,8 +67,16 @@ async function keepModules(
   root: string,
   { version, globs }: { version: string; globs: readonly string[] },
 ): Promise<void> {
+  await unpackModules(host, join(root, 'usr/lib/modules', version));
   await runDepmod(host, root, version);
-  if (globs.length === 0) return;
+  if (globs.length > 0) await removeOthers(host, root, { version, globs });
+}
+
+async function removeOthers(
+  host: Host,
+  root: string,
+  { version, globs }: { version: string; globs: readonly string[] },
+): Promise<void> {
   const directory = `usr/lib/modules/${version}`;
   const dependencies = parseModulesDep(await readInTree(root, `${directory}/modules.dep`));
   const matches = picomatch(globs.map((glob) => `kernel/${glob}`));
@@ -81,6 +89,27 @@ async function keepModules(
   for (const path of surplus) await removePath(root, `${directory}/${path}`);
   await removeEmptyDirectories(root, `${directory}/kernel`);
   await runDepmod(host, root, version);
+}
+
+const decompressors: Readonly<Record<string, string>> = { gz: 'gzip', xz: 'xz', zst: 'zstd' };
+
+/**
+ * Unpacks compressed modules, so that deltas see into them and any depmod and modprobe can read them (Debian's depmod
+ * knows no gzip). A module's signature is part of what was compressed.
+ */
+async function unpackModules(host: Host, directory: string): Promise<void> {
+  const paths = (await listTree(directory)).map(({ path }) => path);
+  for (const [ending, program] of Object.entries(decompressors)) {
+    const modules = paths.filter((path) => path.endsWith(`.ko.${ending}`));
+    if (modules.length === 0) continue;
+    await host.run({
+      program,
+      // A hard link into the repository would be refused without --force; the result is a file of its own.
+      args: ['--decompress', '--force', ...(program === 'zstd' ? ['--rm', '--quiet'] : []), ...modules],
+      cwd: directory,
+      doing: 'unpack the kernel modules',
+    });
+  }
 }
 
 /** depmod(8) writes its indexes anew, so nothing of the repository is written through a link. */

@@ -1,27 +1,20 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import PQueue from 'p-queue';
 import picomatch from 'picomatch';
 import { codeDigest } from '../host/code.ts';
 import { listTree, sha256 } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { PackageSet, Recipe } from '../model.ts';
+import { checkout, hasRef, mergedRef } from '../ostree/packages.ts';
 import { ostree } from '../ostree/repository.ts';
-import {
-  checkout,
-  hasRef,
-  importArchive,
-  checkoutTogether,
-  mergedRef,
-  missingRefs,
-  packageRef,
-} from '../ostree/packages.ts';
-import { readDataArchive } from '../packages/deb/archive.ts';
+import { tidyInstalled } from './installed.ts';
 import { pruneModules } from './kernel.ts';
+import { unpackDebs } from './unpack-debs.ts';
+import { mergeUsr } from './usr-merge.ts';
 
 /**
- * Lays out the files of all packages in `directory` (which must not exist), without what the recipe excludes.
- * Each package is unpacked once and kept in the repository; so is the merge of exactly these packages.
+ * Lays out the files of all packages in `directory` (which must not exist), without what the recipe excludes, with
+ * everything below /usr that belongs there. The merge of exactly these packages is made once and kept in the repository.
  * `writable`: a copy; otherwise hard links into the repository.
  */
 export async function layOutPackages(
@@ -29,35 +22,32 @@ export async function layOutPackages(
   options: { recipe: Recipe; packages: PackageSet; directory: string; writable: boolean },
 ): Promise<void> {
   const { recipe, packages, directory, writable } = options;
-  const { exclude, kernel } = recipe.settings;
-  const ref = mergedRef(
-    sha256(JSON.stringify([packages.lock.digest, exclude, kernel.enabled, kernel.modules, codeDigest()])),
-  );
+  const ref = mergedRef(sha256(JSON.stringify([packages.lock.digest, decisiveParts(recipe), codeDigest()])));
   if (!(await hasRef(host, ref))) await merge(host, { recipe, packages, ref, scratch: `${directory}.merge` });
   await checkout(host, { ref, directory, writable });
+}
+
+/** What of a recipe decides the merge, besides the packages themselves. */
+function decisiveParts(recipe: Recipe): unknown[] {
+  const { exclude, kernel, users, groups } = recipe.settings;
+  const parts = [exclude, kernel.enabled, kernel.modules];
+  if (recipe.distribution.packages === 'deb') return parts;
+  const names = [recipe.packages, recipe.provided].map((list) => list.map(({ name }) => name));
+  return [...parts, names, users, groups];
 }
 
 async function merge(
   host: Host,
   { recipe, packages, ref, scratch }: { recipe: Recipe; packages: PackageSet; ref: string; scratch: string },
 ): Promise<void> {
-  const refs = packages.files.map((file) => packageRef(file.package.sha256));
-  const missing = new Set(await missingRefs(host, 'cache/package', refs));
-  const wanted = packages.files.filter((file) => missing.has(packageRef(file.package.sha256)));
-  // Large packages first, so that the last worker does not end with the kernel.
-  const queue = new PQueue({ concurrency: 2 });
-  const bySize = wanted.toSorted((a, b) => b.package.size - a.package.size);
-  let done = 0;
-  await queue.addAll(
-    bySize.map((file) => async () => {
-      const { name, sha256: digest } = file.package;
-      await importArchive(host, { name, ref: packageRef(digest), archive: await readDataArchive(file.path) });
-      done += 1;
-      host.emit({ type: 'stage-progress', stage: 'tree', done, total: wanted.length, unit: 'packages' });
-    }),
-  );
   await rm(scratch, { recursive: true, force: true });
-  await checkoutTogether(host, refs, scratch);
+  if (packages.install === undefined) {
+    await unpackDebs(host, packages, scratch);
+  } else {
+    await packages.install(scratch);
+    await mergeUsr(scratch);
+    await tidyInstalled(scratch, recipe);
+  }
   await removeMatches(scratch, recipe.settings.exclude);
   await pruneModules(host, scratch, recipe);
   await ostree(host, [

@@ -10,6 +10,8 @@ export async function shapeForOstree(root: string): Promise<void> {
   await putDirectory(root, 'usr/share/factory');
   await removePath(root, 'usr/share/factory/var');
   await rename(join(root, 'var'), join(root, 'usr/share/factory/var'));
+  // OSTree makes these links into /run, which is empty at every boot.
+  for (const path of ['run', 'lock']) await removePath(root, `usr/share/factory/var/${path}`);
   await putDirectory(root, 'var');
   for (const path of ['home', 'opt', 'srv', 'mnt', 'media', 'lib', 'log', 'cache', 'spool']) {
     await putDirectory(root, `usr/share/factory/var/${path}`);

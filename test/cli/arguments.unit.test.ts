@@ -76,6 +76,54 @@ describe('a command line', () => {
   );
 });
 
+describe('the word that a command takes besides its options', () => {
+  it('may stand before or behind them', () => {
+    expect(parse('vendor kept --target vm').operand).toBe('kept');
+    expect(parse('vendor --target vm kept').operand).toBe('kept');
+    expect(parse('vendor -- --kept').operand).toBe('--kept');
+    expect(parse('lock file.json').operand).toBe('file.json');
+  });
+
+  it('may be left out where there is a default', () => {
+    expect(parse('lock --target vm').operand).toBeUndefined();
+    expect(parse('build --target vm').operand).toBeUndefined();
+  });
+
+  it('is asked for where there is none, but not for help', () => {
+    const error = refused('vendor --target vm');
+    expect(error.message).toBe('Cannot vendor: DIR is missing');
+    expect(error.hint).toContain('npm run vendor -- DIR');
+    expect(parse('vendor --help').has('help')).toBe(true);
+  });
+
+  it.each([
+    ['lock a b', 'Cannot use "b": lock takes one FILE'],
+    ['vendor a b --target vm', 'Cannot use "b": vendor takes one DIR'],
+    ['serve out', 'Cannot use "out": serve takes options only'],
+  ])('is one: %s is refused', (line, message) => {
+    expect(refused(line).message).toBe(message);
+  });
+
+  it('does not take the place of an option’s value', () => {
+    const args = parse('lock --mirror /srv/kept file.json');
+    expect([args.values('mirror'), args.operand]).toEqual([['/srv/kept'], 'file.json']);
+  });
+
+  it('stands in the help', () => {
+    expect(helpText('vendor')).toMatch(/^ {2}DIR {2,}the directory: new, empty,/m);
+    expect(helpText('lock')).toMatch(/^ {2}FILE {2,}where the lock is written/m);
+    expect(helpText('build')).not.toMatch(/^ {2}(DIR|FILE)/m);
+  });
+});
+
+describe('locks', () => {
+  it('are read by builds and by vendor, and a lock is made without one', () => {
+    expect(parse('build --lock a.json').value('lock')).toBe('a.json');
+    expect(parse('vendor kept --lock a.json').value('lock')).toBe('a.json');
+    expect(refused('lock --lock a.json').message).toContain('--lock');
+  });
+});
+
 describe('options that npm took for its own', () => {
   it('are refused with the dashes that were left out', () => {
     const environment = { npm_config_service: 'web', npm_lifecycle_event: 'build:lxc' };

@@ -56,6 +56,7 @@ describe('options of a build', () => {
         services: ['sshd'],
         extraLayers: [],
       },
+      baseReason: 'the default: this workspace has no treeline.yaml',
       packages: { mirrors: [], offline: false, refresh: false },
       layout: '/checkout/layouts/vm.cfg',
       sshKeys: [],
@@ -119,6 +120,18 @@ describe('options of a build', () => {
     });
   });
 
+  it('say why it is this base', async () => {
+    expect((await one('--base debian-12', settings)).baseReason).toBe('--base');
+    expect((await one('', settings)).baseReason).toBe('treeline.yaml');
+    const root = temporaryDirectory();
+    writeFileSync(join(root, 'treeline.yaml'), 'keep: 7\n');
+    const [options] = await readBuildOptions(sources('build --target vm', { keep: 7 }, {}, root));
+    expect(options).toMatchObject({
+      request: { base: 'debian' },
+      baseReason: 'the default: treeline.yaml names none',
+    });
+  });
+
   it('are as many as there are targets, each once', async () => {
     const options = await readBuildOptions(sources('build --target vm --target lxc --target vm'));
     expect(options.map(({ request }) => request.target)).toEqual(['vm', 'lxc']);
@@ -166,8 +179,9 @@ describe('options of an update', () => {
   it('are those of the build, with new package lists', async () => {
     const { options, update } = await built();
     const request = { ...options.request, base: 'debian-12' };
+    const baseReason = 'as it was built before';
     expect(await update()).toEqual([
-      { ...options, request, packages: { ...options.packages, refresh: true } },
+      { ...options, request, baseReason, packages: { ...options.packages, refresh: true } },
     ]);
     expect((await update('--offline'))[0]!.packages).toMatchObject({ offline: true, refresh: false });
   });
@@ -177,6 +191,14 @@ describe('options of an update', () => {
     const [options] = await update('', { overlay: ['/mine'], services: ['db'] });
     expect(options!.request.extraLayers).toEqual(['/mine']);
     expect(options!.request.services).toEqual(['sshd', 'web']);
+  });
+
+  it('keep the base of the build, whatever treeline.yaml says now', async () => {
+    const { update } = await built();
+    for (const line of ['', '--base debian']) {
+      const [options] = await update(line, { base: 'alpine' });
+      expect(options).toMatchObject({ request: { base: 'debian-12' }, baseReason: 'as it was built before' });
+    }
   });
 
   it('may be changed on the command line', async () => {

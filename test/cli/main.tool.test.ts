@@ -97,7 +97,9 @@ describe('what is printed', () => {
     const log = /^log: (.*)$/m.exec(stderr)![1]!;
     expect(log.startsWith(openWorkspace(workspace).logs)).toBe(true);
     const story = readFileSync(log, 'utf8');
-    expect(story).toContain('Building target lxc on base debian with services sshd');
+    expect(story).toContain(
+      'Building target lxc on base debian (the default: this workspace has no treeline.yaml) with services sshd',
+    );
     expect(story).toContain('this workspace has no package lists yet');
   });
 
@@ -107,6 +109,18 @@ describe('what is printed', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ ref: 'treeline/debian-12/x86_64/lxc' });
     expect(readdirSync(workspace)).toEqual([]);
+  });
+
+  it('is, before the recipe, which image it is of and who chose the base', async () => {
+    const workspace = layFiles(temporaryDirectory(), { 'treeline.yaml': 'base: debian-12\n' });
+    const firstLine = async (...more: string[]) =>
+      (await run('explain', '--target', 'lxc', '--workspace', workspace, ...more)).stdout.split('\n')[0];
+    expect(await firstLine()).toBe(
+      'Recipe of target lxc on base debian-12 (treeline.yaml) with services sshd',
+    );
+    expect(await firstLine('--base', 'debian', '--service', 'sshd-')).toBe(
+      'Recipe of target lxc on base debian (--base) with no services',
+    );
   });
 
   it('says what to build where there is no image to boot', async () => {

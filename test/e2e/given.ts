@@ -2,14 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { lacks } from '../helpers/needs.ts';
-import type { BuiltVersion, Images } from './images.ts';
+import type { AlpineImages, BuiltVersion, DebianImages, Images } from './images.ts';
 
 /** What the last service of the default runlevel tells the system's log, and the console with its name in front. */
 export const readyMessage = 'default runlevel reached, 0 services failed';
 export const readyMarker = `treeline: ${readyMessage}`;
 
-export interface Given {
+export interface Given<T> {
   images: Images;
+  /** Those of the base that the test file is about. */
+  versions: T;
   /** Whether the tests of this file cannot run here. In CI that is an error instead. */
   skipped: boolean;
   /** Why, to be put behind a title; empty where they run. */
@@ -17,12 +19,24 @@ export interface Given {
 }
 
 /** The images of the set-up, for a test file that needs these programs. */
-export function givenImages(programs: readonly string[]): Given {
+export const givenImages = (programs: readonly string[]): Given<DebianImages> =>
+  given(programs, (images) => images.debian);
+
+/** The same of Alpine; skipped also in CI where Alpine's own packages are not at hand. */
+export const givenAlpine = (programs: readonly string[]): Given<AlpineImages> =>
+  given(programs, (images) => images.alpine);
+
+function given<T extends object>(
+  programs: readonly string[],
+  choose: (images: Images) => T | { missing: string },
+): Given<T> {
   const provided = inject('images');
-  const reason = lacks({ programs, root: true }) ?? ('missing' in provided ? provided.missing : undefined);
+  const chosen = 'missing' in provided ? provided : choose(provided);
+  const reason = lacks({ programs, root: true }) ?? ('missing' in chosen ? chosen.missing : undefined);
   return {
     // Where all is skipped nobody reads them.
     images: provided as Images,
+    versions: chosen as T,
     skipped: reason !== undefined,
     note: reason === undefined ? '' : ` (skipped: ${reason})`,
   };

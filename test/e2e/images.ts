@@ -6,7 +6,10 @@ import { execa } from 'execa';
 import type { TestProject } from 'vitest/node';
 import { findMissing } from '../../src/host/tools.ts';
 import type { Manifest, Target } from '../../src/model.ts';
+import type { AlpineMirror } from '../helpers/alpine-mirror.ts';
+import { alpineMissing, alpineRelease, makeAlpineMirror } from '../helpers/alpine-mirror.ts';
 import type { KeyPair } from '../helpers/ssh.ts';
+import { helloOne, helloTwo } from './alpine-packages.ts';
 import { changeOverlay, writeOverlay } from './overlay.ts';
 import { runScriptText } from './program.ts';
 import { startServe } from './server.ts';
@@ -26,11 +29,23 @@ export interface Images {
   overlay: string;
   /** May log in as root. */
   key: KeyPair;
+  debian: DebianImages;
+  /** The same with Alpine's packages. Or why they are missing. */
+  alpine: AlpineImages | { missing: string };
+  /** Of 127.0.0.1, where `npm run serve` serves the workspace. */
+  serverPort: number;
+}
+
+export interface DebianImages {
   first: Record<Target, BuiltVersion>;
   /** What build-update made of the changed overlay. */
   second: Record<Target, BuiltVersion>;
-  /** Of 127.0.0.1, where `npm run serve` serves the workspace. */
-  serverPort: number;
+}
+
+export interface AlpineImages {
+  first: Record<UpdatedAlpine, BuiltVersion>;
+  /** What build-update made of the changed overlay and packages; ovz was built then for the first time. */
+  second: Record<Target, BuiltVersion>;
 }
 
 /** Or why there are none. */
@@ -42,11 +57,17 @@ declare module 'vitest' {
   }
 }
 
-const targets: readonly Target[] = ['vm', 'lxc', 'ovz'];
+const targets = ['vm', 'lxc', 'ovz'] as const;
+// A delta from nothing costs a minute; two containers of one base would hardly differ.
+const updatedAlpine = ['vm', 'lxc'] as const;
+type UpdatedAlpine = (typeof updatedAlpine)[number];
+
+const debianBase = 'debian-12';
+const alpineBase = `alpine-${alpineRelease}`;
 
 /**
- * Builds version one of every target with a user's own overlay, changes the overlay, and builds the update, all by the
- * scripts that npm runs. TREELINE_TEST_KEEP=1 keeps the directory and prints its name; TREELINE_TEST_IMAGES=DIR takes one
+ * Builds version one of every base and target with a user's own overlay, changes the overlay and the packages, and builds
+ * the update, all by the scripts that npm runs. TREELINE_TEST_KEEP=1 keeps the directory and prints its name; TREELINE_TEST_IMAGES=DIR takes one
  * that was kept before instead of building.
  */
 export async function setup(project: TestProject): Promise<void | (() => Promise<void>)> {
@@ -100,18 +121,53 @@ async function buildImages(directory: string): Promise<BuiltImages> {
   const key = await makeKey(directory);
   await writeOverlay(overlay);
   const options = ['--workspace', workspace, '--overlay', overlay, '--ssh-key', key.publicKey];
-  for (const target of targets) {
-    await timed(`building version one for ${target}`, () => runScriptText(`build-${target}`, options));
-  }
-  const first = await readVersions(workspace);
+  const build = (base: string, target: Target, more: readonly string[] = []): Promise<string> =>
+    timed(`building ${base} for ${target}`, () =>
+      runScriptText(`build-${target}`, [...options, '--base', base, ...more]),
+    );
+  for (const target of targets) await build(debianBase, target);
+  const mirror = alpineMissing === undefined ? await makeMirror(directory, workspace) : undefined;
+  const fromMirror = ['--mirror', mirror?.directory ?? '', '--overlay', mirror?.overlay ?? ''];
+  if (mirror !== undefined) for (const target of updatedAlpine) await build(alpineBase, target, fromMirror);
+  const first = {
+    debian: await readVersions(workspace, debianBase, targets),
+    alpine: mirror && (await readVersions(workspace, alpineBase, updatedAlpine)),
+  };
+
   await changeOverlay(overlay);
+  await mirror?.publish({ release: 'second', extra: [helloTwo] });
   await timed('building the update of all, with deltas', () =>
     runScriptText('build-update', ['--workspace', workspace]),
   );
-  const images = { workspace, overlay, key, first, second: await readVersions(workspace) };
+  if (mirror !== undefined) await build(alpineBase, 'ovz', fromMirror);
+  const second = {
+    debian: await readVersions(workspace, debianBase, targets),
+    alpine: mirror && (await readVersions(workspace, alpineBase, targets)),
+  };
+  const images: BuiltImages = {
+    workspace,
+    overlay,
+    key,
+    debian: { first: first.debian, second: second.debian },
+    alpine:
+      first.alpine && second.alpine
+        ? { first: first.alpine, second: second.alpine }
+        : { missing: alpineMissing ?? '' },
+  };
   await writeFile(join(directory, 'images.json'), JSON.stringify(images));
   return images;
 }
+
+/** Of the packages that the Debian images have fetched. */
+const makeMirror = (directory: string, workspace: string): Promise<AlpineMirror> =>
+  timed('making an Alpine mirror', async () => {
+    const mirror = await makeAlpineMirror(
+      join(directory, 'mirror'),
+      join(workspace, '.treeline/cache/packages'),
+    );
+    await mirror.publish({ extra: [helloOne] });
+    return mirror;
+  });
 
 async function makeKey(directory: string): Promise<KeyPair> {
   const privateKey = join(directory, 'id_ed25519');
@@ -120,18 +176,22 @@ async function makeKey(directory: string): Promise<KeyPair> {
   return { privateKey, publicKey, line: (await readFile(publicKey, 'utf8')).trim() };
 }
 
-/** The newest version of every target. */
-async function readVersions(workspace: string): Promise<Record<Target, BuiltVersion>> {
+/** The newest version of each. */
+async function readVersions<T extends Target>(
+  workspace: string,
+  base: string,
+  wanted: readonly T[],
+): Promise<Record<T, BuiltVersion>> {
   const versions = await Promise.all(
-    targets.map(async (target) => {
-      const parent = join(workspace, 'out/debian-12/x86_64', target);
+    wanted.map(async (target) => {
+      const parent = join(workspace, 'out', base, 'x86_64', target);
       const manifest = JSON.parse(await readFile(join(parent, 'latest/manifest.json'), 'utf8')) as Manifest;
       const directory = join(parent, manifest.version);
       if (!existsSync(directory)) throw new Error(`latest does not name ${directory}`);
       return [target, { directory, manifest }] as const;
     }),
   );
-  return Object.fromEntries(versions) as Record<Target, BuiltVersion>;
+  return Object.fromEntries(versions) as Record<T, BuiltVersion>;
 }
 
 async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {

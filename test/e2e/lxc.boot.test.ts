@@ -1,65 +1,16 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { Container } from '../helpers/lxc.ts';
-import { startContainer } from '../helpers/lxc.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runOverSsh } from '../helpers/ssh.ts';
 import type { Bridge } from './bridge.ts';
 import { createBridge } from './bridge.ts';
-import { artifact, findDelta, givenImages, measured, readyMessage, seconds, serviceStates } from './given.ts';
+import { findDelta, givenImages, measured, seconds, serviceStates } from './given.ts';
 import type { BuiltVersion } from './images.ts';
 import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
 import { flipByte, startRecorder } from './server.ts';
+import type { TemplateContainer } from './template.ts';
+import { startTemplate } from './template.ts';
 
-const { images, skipped, note } = givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
-
-interface Created {
-  rootfs: string;
-  /** LXC configuration that came with the template. */
-  config: string[];
-}
-
-/** By LXC's own means: the template `local` takes metadata and root file system. */
-async function createByLxc(version: BuiltVersion, directory: string): Promise<Created> {
-  const template = ['--metadata', artifact(version, '-meta.tar.xz'), '--fstree', rootTarball(version)];
-  const name = 'created';
-  await execa('lxc-create', [
-    '--lxcpath',
-    directory,
-    '--name',
-    name,
-    '--template',
-    'local',
-    '--',
-    ...template,
-  ]);
-  const config = await readFile(join(directory, name, 'config'), 'utf8');
-  return {
-    rootfs: join(directory, name, 'rootfs'),
-    // Name, place and network are the test's.
-    config: config.split('\n').filter((line) => !/^(#|lxc\.(uts|rootfs|net)\b|$)/.test(line)),
-  };
-}
-
-const rootTarball = (version: BuiltVersion): string =>
-  artifact(version, `lxc-${version.manifest.version}.tar.xz`);
-
-/** As vzctl does: the tarball, unpacked. What OpenVZ's kernel would do is not here; LXC stands in for it. */
-async function unpackForOpenvz(version: BuiltVersion, directory: string): Promise<Created> {
-  const rootfs = join(directory, 'private');
-  await mkdir(rootfs);
-  await execa('tar', [
-    '--extract',
-    '--numeric-owner',
-    '--xattrs',
-    `--directory=${rootfs}`,
-    `--file=${artifact(version, '.tar.gz')}`,
-  ]);
-  return { rootfs, config: [] };
-}
+const { images, versions, skipped, note } = givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
 
 describe.skipIf(skipped)(`a container${note}`, () => {
   let bridge: Bridge;
@@ -75,61 +26,24 @@ describe.skipIf(skipped)(`a container${note}`, () => {
   });
 
   describe.each([
-    ['lxc', 'made by lxc-create', createByLxc],
-    ['ovz', 'unpacked as for OpenVZ', unpackForOpenvz],
-  ] as const)('of the %s template, %s', (target, _, create) => {
-    let directory: string;
-    let container: Container;
+    { target: 'lxc', how: 'made by lxc-create' },
+    { target: 'ovz', how: 'unpacked as for OpenVZ' },
+  ] as const)('of the $target template, $how', ({ target }) => {
+    let container: TemplateContainer;
     let first: BuiltVersion;
     let second: BuiltVersion;
 
     beforeAll(async () => {
-      first = images.first[target];
-      second = images.second[target];
-      directory = await mkdtemp(join(tmpdir(), 'treeline-template-'));
-      const { rootfs, config } = await create(first, directory);
-      const network = ['veth', bridge.name, 'up'].map(
-        (value, index) => `lxc.net.0.${['type', 'link', 'flags'][index]} = ${value}`,
-      );
-      const start = performance.now();
-      container = await startContainer({ rootfs, config: [...config, ...network] });
-      await started();
-      measured(`${target}: from lxc-start to the default runlevel`, seconds(performance.now() - start));
+      first = versions.first[target];
+      second = versions.second[target];
+      container = await startTemplate(first, bridge);
     });
-    afterAll(async () => {
-      await container?.destroy();
-      if (directory === undefined) return;
-      await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
-      await rm(directory, { recursive: true, force: true });
-    });
+    afterAll(() => container?.remove());
 
-    let starts = 0;
-    // A login prompt may swallow the console's last line before it, so the log counts.
-    const started = async (): Promise<void> => {
-      starts += 1;
-      await container.waitFor(/default runlevel reached|login: $/);
-      const count = `grep -c '${readyMessage}' /var/log/messages`;
-      await vi.waitFor(
-        async () => expect((await container.attach(count)).stdout).toBe(String(starts)),
-        30_000,
-      );
-    };
-    const refused = async (command: string): Promise<string> => {
-      const { stdout, stderr, exitCode } = await container.attach(command);
-      expect({ command, output: stdout + stderr, exitCode }).not.toMatchObject({ exitCode: 0 });
-      return stdout + stderr;
-    };
-    const upgrade = () =>
-      container.attach(`treeline upgrade --url http://${bridge.address}:${recorder.port}`, {
-        timeoutMs: 120_000,
-      });
-    const reboot = async (): Promise<void> => {
-      await container.attach('reboot');
-      await started();
-    };
+    const upgrade = () => container.upgrade(recorder.port);
 
     it.each(['/e2e', '/usr/e2e', '/usr/bin/e2e', '/sysroot/e2e'])('refuses to write %s', async (path) => {
-      expect(await refused(`touch ${path}`)).toContain('Read-only file system');
+      expect(await container.refused(`touch ${path}`)).toContain('Read-only file system');
     });
 
     it('writes /etc, /var, /tmp, and what links into /var', async () => {
@@ -217,7 +131,7 @@ describe.skipIf(skipped)(`a container${note}`, () => {
     });
 
     it('runs version two after a reboot, with /etc and /var kept, and is up to date', async () => {
-      await reboot();
+      await container.reboot();
       expect(await container.attachText('ostree admin status')).toContain(
         `* treeline ${second.manifest.commit}.0`,
       );
@@ -225,7 +139,7 @@ describe.skipIf(skipped)(`a container${note}`, () => {
       expect(await container.attachText(`cat ${inGuest.changed} ${inGuest.added}`)).toBe(
         'version two\nonly in version two',
       );
-      await refused(`ls ${inGuest.removed}`);
+      await container.refused(`ls ${inGuest.removed}`);
       expect(
         await container.attachText(
           `cat /etc/e2e-own.conf ${inGuest.configuration} ${inGuest.changedConfiguration} /var/lib/e2e-data`,
@@ -236,7 +150,7 @@ describe.skipIf(skipped)(`a container${note}`, () => {
 
     it('runs version one again after a rollback and a reboot, with /etc and /var kept', async () => {
       await container.attachText('treeline rollback');
-      await reboot();
+      await container.reboot();
       expect(await container.attachText('treeline version')).toBe(first.manifest.version);
       expect(await container.attachText(`cat ${inGuest.changed} ${inGuest.removed}`)).toBe(
         'version one\nonly in version one',

@@ -10,7 +10,7 @@ import { artifact, givenImages, measured, readyMarker, seconds } from './given.t
 import { inGuest } from './overlay.ts';
 import { runScriptText } from './program.ts';
 
-const { images, skipped, note } = givenImages(['qemu-system-x86_64', 'ssh', 'sfdisk']);
+const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'ssh', 'sfdisk']);
 const home = join(import.meta.dirname, '../..');
 
 describe.skipIf(skipped)(`the same system${note}`, () => {
@@ -21,10 +21,10 @@ describe.skipIf(skipped)(`the same system${note}`, () => {
   afterAll(() => (output === undefined ? undefined : rm(output, { recursive: true })));
 
   it('boots by UEFI what else boots by BIOS, sees a second disk, and powers off', async () => {
-    const { manifest } = images.second.vm;
+    const { manifest } = versions.second.vm;
     const start = performance.now();
     vm = await startVm({
-      image: artifact(images.second.vm, '.img'),
+      image: artifact(versions.second.vm, '.img'),
       uefi: true,
       memory: 256,
       disks: [{ bytes: 1 << 30 }],

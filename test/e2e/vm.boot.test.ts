@@ -1,69 +1,36 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Vm } from '../helpers/qemu.ts';
-import { startVm } from '../helpers/qemu.ts';
-import { artifact, findDelta, givenImages, measured, readyMarker, seconds, serviceStates } from './given.ts';
+import { findDelta, givenImages, measured, seconds, serviceStates } from './given.ts';
+import type { Machine } from './machine.ts';
+import { startMachine } from './machine.ts';
 import { inGuest, rootPassword } from './overlay.ts';
 import type { Recorder } from './server.ts';
 import { flipByte, startRecorder } from './server.ts';
 import { startTimeServer } from './time-server.ts';
 
-const { images, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'ssh']);
+const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'ssh']);
 
 describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () => {
-  const { first, second } = images;
-  let directory: string;
-  let vm: Vm;
+  const { first, second } = versions;
+  let vm: Machine;
   let recorder: Recorder;
 
-  // Emulated processors take minutes for a kernel that starts where another one has run, so each start has a new QEMU.
-  const start = async (): Promise<void> => {
-    const before = performance.now();
-    vm = await startVm({
-      image: artifact(first.vm, '.img'),
-      overlay: join(directory, 'disk.qcow2'),
-      memory: 128,
-      key: images.key,
-      extraArgs: ['-no-reboot'],
-    });
-    await vm.waitFor(readyMarker, 300_000);
-    measured('BIOS, 128 MiB: from power on to the default runlevel', seconds(performance.now() - before));
-  };
-  const reboot = async (): Promise<void> => {
-    await vm.ssh('reboot');
-    await vm.waitFor('reboot: Restarting system', 120_000);
-    await vm.waitExit();
-    await start();
-  };
-
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'treeline-disk-'));
     recorder = await startRecorder(images.serverPort);
-    await start();
+    vm = await startMachine(first.vm, { memory: 128, key: images.key });
   });
   afterAll(async () => {
-    await vm?.kill();
+    await vm?.remove();
     await recorder?.stop();
-    if (directory !== undefined) await rm(directory, { recursive: true });
   });
 
-  /** Of what must not succeed: exit code and all output. */
-  const refused = async (command: string): Promise<string> => {
-    const { stdout, stderr, exitCode } = await vm.ssh(command);
-    expect({ command, output: stdout + stderr, exitCode }).not.toMatchObject({ exitCode: 0 });
-    return stdout + stderr;
-  };
   /** Deployments, refs and boot entries: what an upgrade that fails must leave alone. */
   const systemState = (): Promise<string> =>
     vm.sshText(
       'ostree admin status; ostree refs --repo=/sysroot/ostree/repo; readlink /boot/loader; cat /boot/loader/entries/*',
       { timeoutMs: 120_000 },
     );
-  const upgrade = () =>
-    vm.ssh(`treeline upgrade --url http://10.0.2.2:${recorder.port}`, { timeoutMs: 300_000 });
+  const upgrade = () => vm.upgrade(recorder.port);
 
   describe('that runs version one', () => {
     it('logs in on the serial console with the password that a layer set', async () => {
@@ -95,7 +62,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
     it.each(['/e2e', '/usr/e2e', '/usr/bin/e2e', '/boot/e2e', '/sysroot/e2e'])(
       'refuses to write %s',
       async (path) => {
-        expect(await refused(`touch ${path}`)).toContain('Read-only file system');
+        expect(await vm.refused(`touch ${path}`)).toContain('Read-only file system');
       },
     );
 
@@ -251,13 +218,13 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       expect(status).toMatch(new RegExp(`^running\\s+${first.vm.manifest.version} `, 'm'));
       expect((await upgrade()).stdout).toContain('ready already');
       for (const path of ['/boot/e2e', '/sysroot/e2e']) {
-        expect(await refused(`touch ${path}`)).toContain('Read-only file system');
+        expect(await vm.refused(`touch ${path}`)).toContain('Read-only file system');
       }
     });
   });
 
   describe('after a reboot', () => {
-    beforeAll(reboot);
+    beforeAll(() => vm.reboot());
 
     it('runs version two', async () => {
       const { commit, version } = second.vm.manifest;
@@ -266,7 +233,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
       expect(await vm.sshText(`cat ${inGuest.changed} ${inGuest.added}`)).toBe(
         'version two\nonly in version two',
       );
-      await refused(`ls ${inGuest.removed}`);
+      await vm.refused(`ls ${inGuest.removed}`);
     });
 
     it('has kept what was changed in /etc and /var, and has what is new in /etc', async () => {
@@ -288,7 +255,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
   describe('rolled back, and rebooted', () => {
     beforeAll(async () => {
       await vm.sshText('treeline rollback', { timeoutMs: 120_000 });
-      await reboot();
+      await vm.reboot();
     });
 
     it('runs version one again, with /etc and /var as they were', async () => {
@@ -307,8 +274,8 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
     });
 
     it('has left clean file systems behind', async () => {
-      const raw = join(directory, 'disk.img');
-      await execa('qemu-img', ['convert', '-O', 'raw', join(directory, 'disk.qcow2'), raw]);
+      const raw = `${vm.disk}.img`;
+      await execa('qemu-img', ['convert', '-O', 'raw', vm.disk, raw]);
       for (const { role, start: offset } of first.vm.manifest.partitions) {
         if (role !== 'boot' && role !== 'rootfs') continue;
         const superblock = await execa('dumpe2fs', ['-h', `${raw}?offset=${offset}`]);

@@ -28,6 +28,7 @@ export function recipe(
     layers: [],
     packages: [],
     provided: [],
+    repositories: [],
     files: [],
     hooks: [],
     origins: new Map(),
@@ -37,6 +38,7 @@ export function recipe(
       hostname: 'test',
       mirrors: [],
       exclude: [],
+      setuid: [],
       users: [],
       groups: [],
       services: noServices,
@@ -53,7 +55,7 @@ export const services = (parts: Partial<Settings['services']>): Settings['servic
   ...parts,
 });
 
-export const emptyLock: Lock = makeLock(distribution, []);
+export const emptyLock: Lock = makeLock(distribution, { packages: [] });
 
 export const treeOf = (directory: string, parts: Partial<Tree> = {}): Tree => ({
   directory,

@@ -52,7 +52,7 @@ describe('resolving', () => {
     ]);
     expect(lock.packages[2]).toMatchObject({
       architecture: 'amd64',
-      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      checksum: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
     });
     expect(lock.packages[2]!.source).toContain(directory);
   });
@@ -97,7 +97,7 @@ describe('resolving', () => {
     const first = await resolve(asking(['base']));
     publish([{ name: 'base', files: { 'usr/share/base': 'built anew\n' } }]);
     const second = await resolve(asking(['base']), { refresh: true });
-    expect(second.packages[0]!.sha256).not.toBe(first.packages[0]!.sha256);
+    expect(second.packages[0]!.checksum).not.toBe(first.packages[0]!.checksum);
     expect(second.digest).not.toBe(first.digest);
   });
 
@@ -176,7 +176,7 @@ describe('fetching', () => {
     const { fetch, store } = archive(all);
     const set = await fetch(asking(['web']));
     expect(set.files.map((file) => file.path)).toEqual(
-      set.lock.packages.map(({ sha256 }) => join(store, `${sha256}.deb`)),
+      set.lock.packages.map(({ checksum }) => join(store, `${checksum.slice('sha256:'.length)}.deb`)),
     );
     expect(readdirSync(store)).toHaveLength(3);
     expect(set.newest).toBe(buildDate);
@@ -223,8 +223,8 @@ describe('fetching', () => {
     const error = await errorOf(debBackend.fetch(host, lock, wanted, options));
     expect(['package', 'network']).toContain(error.code);
     expect(`${error.message} ${error.output}`).toContain('libweb');
-    const { sha256 } = lock.packages.find(({ name }) => name === 'libweb')!;
-    expect(readdirSync(store)).not.toContain(`${sha256}.deb`);
+    const { checksum } = lock.packages.find(({ name }) => name === 'libweb')!;
+    expect(readdirSync(store)).not.toContain(`${checksum.slice('sha256:'.length)}.deb`);
     expect(readdirSync(join(apt(), 'archives')).filter((name) => name.startsWith('libweb'))).toEqual([]);
   });
 
@@ -232,7 +232,10 @@ describe('fetching', () => {
     const { resolve, host, options, store } = archive(all);
     const wanted = asking(['base']);
     const lock = await resolve(wanted);
-    const other = { ...lock, packages: lock.packages.map((entry) => ({ ...entry, sha256: 'f'.repeat(64) })) };
+    const other = {
+      ...lock,
+      packages: lock.packages.map((entry) => ({ ...entry, checksum: `sha256:${'f'.repeat(64)}` })),
+    };
     const error = await errorOf(debBackend.fetch(host, other, wanted, options));
     expect(error.code).toBe('package');
     expect(error.message).toMatch(/^Cannot use base 1\.0 from .*: its SHA-256 is [0-9a-f]{64}, not f{64}$/);

@@ -36,6 +36,74 @@ test('a base with a release means that one', async () => {
   expect(await resolveBase(layDown(twoBases), 'alpine-3.19')).toEqual({ distro: 'alpine', release: '3.19' });
 });
 
+const anyRelease = {
+  ...twoBases,
+  'base/alpine/layer.yaml': [
+    'release: latest-stable',
+    'distribution:',
+    '  name: Alpine Linux',
+    '  packages: apk',
+    '  releases: [latest-stable, edge, v3.*]',
+    '  architectures: {x86_64: x86_64}',
+    '',
+  ].join('\n'),
+  'base/alpine/v3.20/packages.list': 'only-here\n',
+};
+
+test('a release needs no directory where the base covers it', async () => {
+  const overlays = layDown(anyRelease);
+  const release = async (name: string) => (await resolveBase(overlays, name)).release;
+  expect(await release('alpine')).toBe('latest-stable');
+  expect(await release('alpine-edge')).toBe('edge');
+  expect(await release('alpine-v3.19')).toBe('v3.19');
+  expect(await release('alpine-3.19')).toBe('3.19');
+  expect((await listBases(overlays)).filter((name) => name.startsWith('alpine'))).toEqual([
+    'alpine',
+    'alpine-3.19',
+    'alpine-edge',
+    'alpine-latest-stable',
+    'alpine-v3.*',
+    'alpine-v3.20',
+  ]);
+});
+
+test('a release is part of the ref, and may have a directory of its own all the same', async () => {
+  const of = (base: string) => recipeOf(anyRelease, { base });
+  const [without, own] = [await of('alpine-v3.19'), await of('alpine-v3.20')];
+  expect([without.ref, without.distribution.release]).toEqual(['treeline/alpine-v3.19/x86_64/vm', 'v3.19']);
+  expect(without.packages).toEqual([]);
+  expect(own.packages.map(({ name }) => name)).toEqual(['only-here']);
+});
+
+test.each([
+  'alpine-v9.9',
+  'alpine-v3',
+  'alpine-',
+  'alpine-v3.1/../..',
+  'alpine-v3.*',
+  'alpine-V3.19',
+  'debian-v3.19',
+])('%s is no release that the base covers', async (name) => {
+  expect(await refusal(resolveBase(layDown(anyRelease), name))).toContain(`Cannot use base ${name}`);
+});
+
+test('a default release that the base does not cover is refused', async () => {
+  const overlays = layDown({
+    ...anyRelease,
+    'base/alpine/layer.yaml': anyRelease['base/alpine/layer.yaml'].replace('latest-stable\n', 'latest\n'),
+  });
+  expect(await refusal(resolveBase(overlays, 'alpine'))).toMatch(
+    /layer.yaml:1: there is no directory latest/,
+  );
+});
+
+test.each(['[../x]', '[V3]', "['']", '[a b]'])('releases %s are refused', async (releases) => {
+  const layers = {
+    'base/debian/layer.yaml': `${smallBase['base/debian/layer.yaml'] as string}  releases: ${releases}\n`,
+  };
+  expect(await refusalOf(layers)).toContain('distribution.releases[0]: must be lower case');
+});
+
 test('an unknown base is refused with the nearest name', async () => {
   const overlays = layDown(twoBases);
   expect(await refusal(resolveBase(overlays, 'debain'))).toMatch(

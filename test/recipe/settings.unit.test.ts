@@ -13,6 +13,7 @@ test('without settings there are defaults', async () => {
     hostname: 'treeline',
     mirrors: [],
     exclude: [],
+    setuid: [],
     users: [],
     groups: [],
     services: { sysinit: [], boot: [], default: [], nonetwork: [], shutdown: [] },
@@ -51,6 +52,22 @@ test('lists append in order, keep one of the same, and - takes back', async () =
     initramfs: ['ext4', 'virtio_blk'],
   });
   expect(exclude).toEqual(['usr/share/doc/**', 'srv']);
+});
+
+test('paths that may be setuid append, are relative to the tree, and - takes back', async () => {
+  const { setuid } = await settingsOf(
+    'setuid: [/bin/bbsuid, usr/bin/doas, /usr/bin/sudo]',
+    'setuid: [/usr/bin/doas-, //usr/./bin/mine, /bin/bbsuid]',
+  );
+  expect(setuid).toEqual(['bin/bbsuid', 'usr/bin/sudo', 'usr/bin/mine']);
+});
+
+test('a module of the initramfs that a kernel may be without has a question mark', async () => {
+  const { kernel } = await settingsOf(
+    'kernel: {initramfs: [ext4, "virtio_blk?", nvme]}',
+    'kernel: {initramfs: ["virtio_blk?-", "sd_mod?"]}',
+  );
+  expect(kernel.initramfs).toEqual(['ext4', 'nvme', 'sd_mod?']);
 });
 
 test('services are sorted, and - takes one out of its runlevel only', async () => {
@@ -274,6 +291,46 @@ test.each<[string, string, string]>([
     'user a: there is no group b.',
   ],
   ['a member that is not there', 'groups: [{name: a, gid: 1, members: [b]}]', 'group a: there is no user b.'],
+  ['a setuid path that escapes', 'setuid: [/usr/../bin/x]', 'setuid[0]: must not contain ..'],
+  ['a module with two question marks', "kernel: {initramfs: ['x??']}", 'a module name has'],
+  ['a module that is a question mark', "kernel: {initramfs: ['?']}", 'a module name has'],
+  ['a layer for no base', 'bases: []', 'bases: must name a base'],
+  [
+    'a repository without a name',
+    'repositories: [{url: "http://mirror.example.org/x"}]',
+    'repositories[0].name is missing',
+  ],
+  [
+    'a repository whose name is a path',
+    'repositories: [{name: ../x}]',
+    'repositories[0].name: has lower case',
+  ],
+  [
+    'a repository with an unknown setting',
+    'repositories: [{name: x, key: y}]',
+    'unknown setting repositories[0].key. Did you mean keys?',
+  ],
+  [
+    'a repository at no URL',
+    'repositories: [{name: x, url: mirror.example.org}]',
+    'repositories[0].url: must be a URL',
+  ],
+  [
+    'a repository at a URL of another kind',
+    'repositories: [{name: x, url: "ftp://mirror.example.org"}]',
+    'must be a URL',
+  ],
+  ['a tag with a blank', 'repositories: [{name: x, tag: a b}]', 'repositories[0].tag: has lower case'],
+  [
+    'a repository with an empty list of keys',
+    'repositories: [{name: x, keys: []}]',
+    'repositories[0].keys: must name a key',
+  ],
+  [
+    'a key outside of keys/',
+    'repositories: [{name: x, keys: [../x.rsa.pub]}]',
+    'must be the name of a file in keys/',
+  ],
   ['two kernel arguments in one', 'kernel: {arguments: [quiet panic=1]}', 'one argument an entry'],
   ['a service with a slash', 'services: {boot: [../x]}', 'a service name has'],
   ['a key twice', 'hostname: a\nhostname: b', 'layer.yaml:2: Map keys must be unique'],

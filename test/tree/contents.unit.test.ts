@@ -136,9 +136,8 @@ describe('what a system knows of itself', () => {
   it('is its name, its ref, its packages and the key that it trusts', async () => {
     const root = temporaryDirectory();
     const key = join(layFiles(temporaryDirectory(), { key: 'keyring' }), 'key');
-    const lock = makeLock(emptyLock.distribution, [
-      { name: 'openrc', version: '0.45', architecture: 'amd64', source: '', size: 1, sha256: 'a' },
-    ]);
+    const openrc = { name: 'openrc', version: '0.45', architecture: 'amd64', source: '', size: 1 };
+    const lock = makeLock(emptyLock.distribution, { packages: [{ ...openrc, checksum: 'sha256:a' }] });
     const named = recipe({ settings: { hostname: 'box', update: { url: "http://x/it's" } } });
     await writeIdentity(root, { recipe: named, lock, trustedKeys: key });
     expect(text(root, 'etc/hostname')).toBe('box\n');
@@ -150,6 +149,26 @@ describe('what a system knows of itself', () => {
     );
     expect(text(root, 'usr/share/treeline/packages')).toBe('openrc 0.45 amd64\n');
     expect(text(root, 'usr/share/treeline/trusted.gpg')).toBe('keyring');
+  });
+});
+
+describe('os-release', () => {
+  const write = async (files: Parameters<typeof layFiles>[1]): Promise<string> => {
+    const root = layFiles(temporaryDirectory(), files);
+    const key = join(layFiles(temporaryDirectory(), { key: 'keyring' }), 'key');
+    await writeIdentity(root, { recipe: recipe(), lock: emptyLock, trustedKeys: key });
+    return text(root, 'etc/os-release');
+  };
+
+  it('keeps what a package says, with the target behind the name', async () => {
+    const ofPackage =
+      'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.19.1\nPRETTY_NAME=\'Alpine Linux v3.19\'\nHOME_URL="https://example.org/"\n';
+    for (const path of ['usr/lib/os-release', 'etc/os-release']) {
+      const written = await write({ [path]: ofPackage });
+      expect(written).toContain('NAME="Alpine Linux"\nID="alpine"\nVERSION_ID="3.19.1"\n');
+      expect(written).toContain('PRETTY_NAME="Alpine Linux v3.19 (Treeline vm)"\n');
+      expect(written).toContain('HOME_URL="https://example.org/"\n');
+    }
   });
 });
 

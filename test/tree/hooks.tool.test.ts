@@ -68,6 +68,16 @@ describe('hooks inside the tree', () => {
     expect(listing()).toBe(before);
   });
 
+  it('cannot change the kernel’s settings, which are the machine’s', async () => {
+    const { run, said } = await treeWithShell();
+    const setting = '/proc/sys/vm/page-cluster';
+    await run(
+      'install',
+      `#!/bin/sh\ncp ${setting} /usr/said; { cat /usr/said > ${setting}; } 2>/usr/said; true\n`,
+    );
+    expect(said('usr/said')).toContain('Read-only file system');
+  });
+
   it('cannot reach the machine’s disks and cannot load modules', async () => {
     const { run, said } = await treeWithShell();
     await run(

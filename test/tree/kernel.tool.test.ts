@@ -64,6 +64,29 @@ describe('the kernel', () => {
     expect(index).not.toContain('radio');
   });
 
+  it.each([
+    ['gzip', 'gz'],
+    ['xz', 'xz'],
+    ['zstd', 'zst'],
+  ])(
+    'has its modules unpacked where they are compressed by %s, and only those that stay',
+    async (program, ending) => {
+      const root = await treeWithKernel();
+      const module = 'kernel/drivers/net/virtio_net.ko';
+      const bytes = readFileSync(join(root, modules, module));
+      const packed = execFileSync('find', [join(root, modules), '-name', '*.ko'], { encoding: 'utf8' });
+      execFileSync(program, [...(program === 'zstd' ? ['-q', '--rm'] : []), ...packed.trim().split('\n')]);
+      expect(existsSync(join(root, modules, `${module}.${ending}`))).toBe(true);
+      await placeKernel(temporaryHost(), root, withKernel({ modules: ['drivers/net/*.ko'] }));
+      expect(modulesOf(root)).toEqual(['virtio.ko', 'virtio_net.ko', 'virtio_ring.ko']);
+      expect(readFileSync(join(root, modules, module)).equals(bytes)).toBe(true);
+      expect(readFileSync(join(root, modules, 'modules.dep'), 'utf8')).toContain(`${module}: `);
+      expect(execFileSync('find', [join(root, modules), '-name', `*.${ending}`], { encoding: 'utf8' })).toBe(
+        '',
+      );
+    },
+  );
+
   it('is empty where the target brings its own', async () => {
     const root = await treeWithKernel();
     expect(await placeKernel(temporaryHost(), root, withKernel({ enabled: false }))).toBeUndefined();
@@ -117,12 +140,12 @@ describe('the initramfs', () => {
     return directory;
   };
 
-  it('holds busybox, init, the named modules with what they need, and their names in order', async () => {
+  it('holds busybox, init, the named modules with what they need, and the names of those that no hardware asks for', async () => {
     await make(['virtio-net', 'ext4', 'snd_card']);
     const directory = unpack();
     expect(readFileSync(join(directory, 'init'), 'utf8')).toBe('#!/bin/busybox sh\n');
     expect(execFileSync(join(directory, 'bin/busybox'), ['echo', 'ok'], { encoding: 'utf8' })).toBe('ok\n');
-    expect(readFileSync(join(directory, 'etc/modules'), 'utf8')).toBe('virtio-net\next4\nsnd_card\n');
+    expect(readFileSync(join(directory, 'etc/modules'), 'utf8')).toBe('snd_card\n');
     expect(modulesOf(directory)).toEqual(['snd-card.ko', 'virtio.ko', 'virtio_net.ko', 'virtio_ring.ko']);
     expect(readFileSync(join(directory, modules, 'modules.dep'), 'utf8')).toContain('virtio_net.ko: ');
   });
@@ -161,15 +184,28 @@ describe('the initramfs', () => {
     expect(error.hint).toContain('Did you mean virtio_net?');
   });
 
-  it.each(['usr/bin/busybox', 'usr/lib/treeline/initramfs/init'])(
-    'cannot be made without /%s',
-    async (path) => {
-      execFileSync('rm', [join(root, path)]);
-      const error = await errorOf(make([]));
-      expect(error.code).toBe('recipe');
-      expect(error.message).toContain(`the tree has no /${path}`);
-    },
-  );
+  it('takes a module with a question mark only where the kernel has it', async () => {
+    await make(['virtio_net?', 'nvme?']);
+    expect(modulesOf(unpack())).toEqual(['virtio.ko', 'virtio_net.ko', 'virtio_ring.ko']);
+  });
+
+  it('takes the static one of two busyboxes', async () => {
+    execFileSync('cp', [join(root, 'usr/bin/busybox'), join(root, 'usr/bin/busybox.static')]);
+    writeFileSync(join(root, 'usr/bin/busybox'), 'a program that needs libraries');
+    await make([]);
+    const said = execFileSync(join(unpack(), 'bin/busybox'), ['echo', 'ok'], { encoding: 'utf8' });
+    expect(said).toBe('ok\n');
+  });
+
+  it.each([
+    ['usr/bin/busybox', 'the tree has no statically linked busybox in /usr/bin'],
+    ['usr/lib/treeline/initramfs/init', 'the tree has no /usr/lib/treeline/initramfs/init'],
+  ])('cannot be made without /%s', async (path, reason) => {
+    execFileSync('rm', [join(root, path)]);
+    const error = await errorOf(make([]));
+    expect(error.code).toBe('recipe');
+    expect(error.message).toContain(reason);
+  });
 
   it('takes nothing of this machine through a link of the tree', async () => {
     const outside = layFiles(temporaryDirectory(), { init: 'of this machine\n' });

@@ -36,15 +36,12 @@ async function laidOut(debs: readonly DebRequest[]) {
       architecture: 'amd64',
       source: 'file:x',
       size: bytes.length,
-      sha256: sha256(bytes),
+      checksum: `sha256:${sha256(bytes)}`,
     };
     return { package: entry, path };
   });
   const packages: PackageSet = {
-    lock: makeLock(
-      emptyLock.distribution,
-      files.map((file) => file.package),
-    ),
+    lock: makeLock(emptyLock.distribution, { packages: files.map((file) => file.package) }),
     files,
     newest: 0,
   };
@@ -178,10 +175,10 @@ async function packagesOf(host: ReturnType<typeof temporaryHost>, directory: str
     architecture: 'amd64',
     source: 'file:x',
     size: bytes.length,
-    sha256: sha256(bytes),
+    checksum: `sha256:${sha256(bytes)}`,
   };
   const packages: PackageSet = {
-    lock: makeLock(emptyLock.distribution, [entry]),
+    lock: makeLock(emptyLock.distribution, { packages: [entry] }),
     files: [{ package: entry, path }],
     newest: 0,
   };

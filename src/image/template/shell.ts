@@ -12,7 +12,7 @@ import {
   remove,
 } from '../../host/files.ts';
 import type { Entry } from '../../host/files.ts';
-import { isStaticProgram } from './elf.ts';
+import { isStaticProgram } from '../../host/elf.ts';
 
 export interface Shell {
   /** Relative to the sysroot: the deployment that /current points at. */

@@ -1,3 +1,4 @@
+import { proxyVariables } from '../../host/environment.ts';
 import { join } from 'node:path';
 import type { CommandOutput } from '../../host/command.ts';
 import { makeDirectory, readTextIfExists, sha256, writeFile } from '../../host/files.ts';
@@ -110,11 +111,6 @@ function providedPackage(name: string): string {
     'Version: 9999:0',
   ];
   return `Package: ${name}\n${fields.join('\n')}\nMaintainer: Treeline\nDescription: stands in for the real package\n`;
-}
-
-function proxyVariables(): Record<string, string> {
-  const names = ['http_proxy', 'https_proxy', 'no_proxy'];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]!]] : [])));
 }
 
 /** apt rebuilds its caches when these files are newer, so they are only written when they differ. */

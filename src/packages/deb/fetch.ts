@@ -27,7 +27,7 @@ export async function fetchDebs(
 ): Promise<PackageSet> {
   const store = join(host.workspace.cache, 'packages');
   await makeDirectory(store);
-  const pathOf = (entry: LockedPackage): string => join(store, `${entry.sha256}.deb`);
+  const pathOf = (entry: LockedPackage): string => join(store, `${digestOf(entry)}.deb`);
   const missing = await missingPackages(lock.packages, pathOf);
   if (missing.length > 0) {
     if (options.offline) throw offlineError(missing);
@@ -39,6 +39,9 @@ export async function fetchDebs(
   return { lock, files, newest: Math.max(0, ...dates) };
 }
 
+/** SHA-256 of the file, hexadecimal. */
+const digestOf = ({ checksum }: LockedPackage): string => checksum.replace(/^sha256:/, '');
+
 async function missingPackages(
   packages: readonly LockedPackage[],
   pathOf: (entry: LockedPackage) => string,
@@ -46,7 +49,7 @@ async function missingPackages(
   const queue = new PQueue({ concurrency: 4 });
   const checks = packages.map((entry) => async () => {
     const path = pathOf(entry);
-    const intact = (await pathExists(path)) && (await fileSha256(path)) === entry.sha256;
+    const intact = (await pathExists(path)) && (await fileSha256(path)) === digestOf(entry);
     if (!intact) await remove(path);
     return intact ? [] : [entry];
   });
@@ -98,11 +101,11 @@ async function keep(archives: string, entry: LockedPackage, path: string): Promi
   const version = entry.version.replaceAll(':', '%3a');
   const arrived = join(archives, `${entry.name}_${version}_${entry.architecture}.deb`);
   const sha256 = (await pathExists(arrived)) ? await fileSha256(arrived) : 'nothing';
-  if (sha256 !== entry.sha256) {
+  if (sha256 !== digestOf(entry)) {
     await remove(arrived);
     throw new TreelineError(
       'package',
-      `Cannot use ${entry.name} ${entry.version} from ${entry.source}: its SHA-256 is ${sha256}, not ${entry.sha256}`,
+      `Cannot use ${entry.name} ${entry.version} from ${entry.source}: its SHA-256 is ${sha256}, not ${digestOf(entry)}`,
       {
         hint: 'The mirror may be changing right now: run the same command again with --refresh, or use another --mirror.',
       },

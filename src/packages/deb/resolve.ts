@@ -33,10 +33,10 @@ export async function resolveDebs(host: Host, recipe: Recipe, options: PackageOp
   ]);
   const answer = join(apt.directory, 'locks', `${sha256(question)}.json`);
   const known = parseAnswer(await readTextIfExists(answer));
-  if (known !== undefined) return makeLock(recipe.distribution, known);
+  if (known !== undefined) return makeLock(recipe.distribution, { packages: known });
   const packages = await simulate(apt, recipe);
   await writeFileAtomically(answer, JSON.stringify(packages));
-  return makeLock(recipe.distribution, packages);
+  return makeLock(recipe.distribution, { packages });
 }
 
 /** A damaged answer is none: apt is asked again. */
@@ -55,7 +55,7 @@ const answerSchema = z.array(
     architecture: z.string(),
     source: z.string(),
     size: z.number(),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    checksum: z.string().regex(/^sha256:[0-9a-f]{64}$/),
   }),
 );
 
@@ -139,7 +139,7 @@ export function parseUris(text: string): LockedPackage[] {
         architecture: architecture!,
         source: source!,
         size: Number(size),
-        sha256: hash,
+        checksum: `sha256:${hash}`,
       },
     ];
   });

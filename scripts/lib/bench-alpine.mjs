@@ -1,0 +1,115 @@
+// The Alpine part of `npm run bench`.
+import { join } from 'node:path';
+import { $, fs, glob } from 'zx';
+import { home } from './treeline.mjs';
+
+/** What the issue of every apk-based tool is measured with: 62 packages of Alpine 3.19's main. */
+const packages = ['alpine-base', 'openssh', 'chrony', 'tiny-cloud-nocloud', 'e2fsprogs'];
+
+/**
+ * `apk add --root` by hand against our installation of the same packages, and the reading of large indexes.
+ * `mirror`: URL or directory; `release`: as in --base alpine-RELEASE.
+ */
+export async function benchAlpine({ mirror, release, scratch, runs, record, say }) {
+  const measure = await bundleMeasure(scratch);
+  say('reading an index of 23,000 packages');
+  const index = JSON.parse(
+    (await $`node ${measure} ${JSON.stringify({ what: 'index', entries: 23_000, runs })}`).stdout,
+  );
+  record('alpine: verify and read an index of 23,000 packages', 'seconds', index.seconds);
+  record('alpine: the same, memory of the process, the making of the index included', 'bytes', [
+    index.memory,
+  ]);
+  if (mirror === undefined) {
+    console.log('left out: apk add by hand; name a mirror with --alpine URL|DIR');
+    return;
+  }
+  const overlays = await writeLayers(scratch, mirror);
+  const workspace = join(scratch, 'alpine');
+  const vendored = join(scratch, 'vendored');
+  const base = `alpine-${release}`;
+  say('fetching the packages');
+  const options = ['--quiet', '--workspace', workspace, '--overlays', overlays, '--base', base];
+  await $({ cwd: home })`node scripts/vendor.mjs ${vendored} ${options} --target lxc --service sshd-`;
+  const request = { what: 'install', workspace, overlays, base, mirror: vendored, runs: 2 * runs + 1 };
+  say('installing, by hand and by us in turn');
+  const byHand = await prepareByHand({ workspace, vendored, release, scratch });
+  const [ours, theirs] = [[], []];
+  for (let run = 0; run < runs; run += 1) {
+    theirs.push(await byHand());
+    const result = JSON.parse((await $`node ${measure} ${JSON.stringify({ ...request, runs: 1 })}`).stdout);
+    ours.push(...result.seconds);
+  }
+  record(`alpine: apk add --root by hand, ${packages.length} packages and what they need`, 'seconds', theirs);
+  record('alpine: our installation of the same, in the sandbox', 'seconds', ours);
+}
+
+async function bundleMeasure(scratch) {
+  const { build } = await import('esbuild');
+  const outfile = join(scratch, 'bench-alpine.mjs');
+  await build({
+    entryPoints: [join(home, 'scripts/lib/bench-alpine.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'warning',
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
+  });
+  return outfile;
+}
+
+/** Layers with nothing but these packages. */
+async function writeLayers(scratch, mirror) {
+  const overlays = join(scratch, 'layers');
+  const base = join(overlays, 'base/alpine');
+  await fs.copy(join(home, 'overlays/base/alpine/keys'), join(base, 'keys'));
+  await fs.outputFile(join(base, 'packages.list'), `${packages.join('\n')}\n`);
+  const settings = {
+    release: 'latest-stable',
+    distribution: {
+      name: 'Alpine Linux',
+      packages: 'apk',
+      releases: ['latest-stable', 'edge', 'v3.*'],
+      architectures: { x86_64: 'x86_64' },
+    },
+    mirrors: [mirror],
+    repositories: [{ name: 'main' }],
+    setuid: ['/bin/bbsuid', '/usr/bin/doas'],
+  };
+  await fs.outputFile(join(base, 'layer.yaml'), JSON.stringify(settings));
+  return overlays;
+}
+
+/** Alpine's apk as a user would call it; returns the seconds of one installation into an empty root. */
+async function prepareByHand({ workspace, vendored, release, scratch }) {
+  const [tools] = await glob(join(workspace, '.treeline/cache/apk/tools/*'), { onlyDirectories: true });
+  const own = await fs.pathExists(join(tools, 'sbin/apk.static'));
+  const apk = own
+    ? [join(tools, 'sbin/apk.static')]
+    : [
+        join(tools, 'lib/ld-musl-x86_64.so.1'),
+        '--library-path',
+        `${tools}/lib:${tools}/usr/lib`,
+        join(tools, 'sbin/apk'),
+      ];
+  const root = join(scratch, 'by-hand');
+  return async () => {
+    await fs.remove(root);
+    const options = [
+      '--root',
+      root,
+      '--keys-dir',
+      join(vendored, 'keys'),
+      '--repositories-file',
+      '/dev/null',
+    ];
+    const repository = join(vendored, release, 'main');
+    const started = performance.now();
+    await $`${apk} ${options} --repository ${repository} --arch x86_64 --no-cache --no-progress --initdb add ${packages}`.quiet();
+    return (performance.now() - started) / 1000;
+  };
+}

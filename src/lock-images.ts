@@ -1,0 +1,106 @@
+import { basename, dirname, join } from 'node:path';
+import { TreelineError } from './host/errors.ts';
+import {
+  listNames,
+  move,
+  pathExists,
+  readEntry,
+  remove,
+  writeFile,
+  writeFileAtomically,
+} from './host/files.ts';
+import type { Host } from './host/host.ts';
+import { withinScope } from './host/host.ts';
+import type { Lock, Recipe } from './model.ts';
+import type { BuildOptions } from './options.ts';
+import { formatLocks, readLocks } from './packages/lock.ts';
+import { requireVendoring, resolvePackages, vendorPackages } from './packages/packages.ts';
+import { readRecipe } from './recipe/recipe.ts';
+
+/** Beside vendored packages: the lock that they fulfil. */
+export const lockName = 'treeline.lock.json';
+
+interface LockedImage {
+  recipe: Recipe;
+  lock: Lock;
+  options: BuildOptions['packages'];
+}
+
+/** Resolves images without building them, and writes what came out to `file`. */
+export async function lockImages(host: Host, requests: readonly BuildOptions[], file: string): Promise<void> {
+  const images = await resolveAll(host, requests);
+  await writeFileAtomically(file, formatLocks(locksOf(images)));
+}
+
+/**
+ * Writes the packages of images as a mirror of their own into `directory`, which appears whole or not at all; one that
+ * was made before is replaced. Throws 'usage' where something else is there.
+ */
+export async function vendorImages(
+  host: Host,
+  requests: readonly BuildOptions[],
+  directory: string,
+): Promise<{ packages: number }> {
+  const [fresh, old] = ['new', 'old'].map((state) =>
+    join(dirname(directory), `.${basename(directory)}.treeline-${state}`),
+  ) as [string, string];
+  // An earlier command was killed between its last two steps.
+  if (!(await pathExists(directory)) && (await pathExists(old))) await move(old, directory);
+  await refuseForeign(directory);
+  requireVendoring(await Promise.all(requests.map(({ request }) => readRecipe(request))));
+  const images = await resolveAll(host, requests);
+  await remove(fresh);
+  try {
+    const packages = await host.stage(
+      'vendor',
+      () => vendorPackages(host, images, fresh),
+      (count) => ({ detail: `${count} packages` }),
+    );
+    await writeFile(join(fresh, lockName), formatLocks(locksOf(images)));
+    await remove(old);
+    if (await pathExists(directory)) await move(directory, old);
+    await move(fresh, directory);
+    await remove(old);
+    return { packages };
+  } finally {
+    await remove(fresh);
+  }
+}
+
+async function resolveAll(parent: Host, requests: readonly BuildOptions[]): Promise<LockedImage[]> {
+  const images: LockedImage[] = [];
+  for (const { request, packages: options } of requests) {
+    const host = withinScope(parent, request.target);
+    const recipe = await readRecipe(request);
+    const lock = await host.stage(
+      'resolve',
+      () => resolvePackages(host, recipe, options),
+      ({ packages, digest }) => ({ detail: `${packages.length} packages, lock ${digest.slice(0, 12)}` }),
+    );
+    images.push({ recipe, lock, options });
+  }
+  return images;
+}
+
+const locksOf = (images: readonly LockedImage[]): Map<string, Lock> =>
+  new Map(images.map(({ recipe, lock }) => [recipe.ref, lock]));
+
+async function refuseForeign(directory: string): Promise<void> {
+  const kind = (await readEntry(directory))?.kind;
+  if (kind === undefined) return;
+  const names = kind === 'directory' ? await listNames(directory) : [];
+  if (kind === 'directory' && (names.length === 0 || (await isVendored(directory, names)))) return;
+  throw new TreelineError('usage', `Cannot vendor into ${directory}: it holds something else`, {
+    hint: 'Name a directory that does not exist yet, an empty one, or one that npm run vendor made.',
+  });
+}
+
+/** Whether nothing but vendored packages is there: a lock alone may as well lie in a directory with a person's work. */
+async function isVendored(directory: string, names: readonly string[]): Promise<boolean> {
+  if (!names.includes(lockName)) return false;
+  const locks = await readLocks(join(directory, lockName)).catch(() => undefined);
+  if (locks === undefined) return false;
+  const releases = [...locks.values()].map(({ distribution }) => distribution.release);
+  const own = new Set([lockName, 'keys', ...releases]);
+  return names.every((name) => own.has(name));
+}

@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { addLocalAccounts, mergedAccounts, readAccounts, testAlpineSystem } from './alpine-system.ts';
+import { findDelta, givenAlpine, measured, seconds } from './given.ts';
+import type { Machine } from './machine.ts';
+import { startMachine } from './machine.ts';
+import { inGuest } from './overlay.ts';
+import type { Recorder } from './server.ts';
+import { startRecorder } from './server.ts';
+
+const { images, versions, skipped, note } = givenAlpine(['qemu-system-x86_64', 'qemu-img', 'ssh']);
+
+describe.skipIf(skipped)(`an Alpine machine with 128 MiB, started by BIOS${note}`, () => {
+  const { first, second } = versions;
+  let vm: Machine;
+  let recorder: Recorder;
+
+  beforeAll(async () => {
+    recorder = await startRecorder(images.serverPort);
+    vm = await startMachine(first.vm, { memory: 128, key: images.key });
+  });
+  afterAll(async () => {
+    await vm?.remove();
+    await recorder?.stop();
+  });
+  const text = (command: string): Promise<string> => vm.sshText(command);
+
+  describe('that runs version one', () => {
+    testAlpineSystem(text, () => first.vm);
+
+    it('is let in by OpenSSH, and shows the deployment of the manifest’s commit', async () => {
+      const { commit, version } = first.vm.manifest;
+      expect(await vm.sshText('readlink /proc/$(pidof sshd | tr " " "\\n" | tail -n 1)/exe')).toBe(
+        '/usr/sbin/sshd',
+      );
+      const status = await vm.sshText('ostree admin status');
+      expect(status).toContain(`* treeline ${commit}.0`);
+      expect(status).toContain(`origin refspec: treeline:${first.vm.manifest.ref}`);
+      expect(await vm.sshText('treeline status')).toMatch(
+        new RegExp(`^running\\s+${version} \\(commit ${commit.slice(0, 12)}\\)$`, 'm'),
+      );
+    });
+
+    it('has its root and /boot mounted read-only', async () => {
+      const mounts = await vm.sshText(`awk '$2 == "/" || $2 == "/boot" { print $2, $4 }' /proc/mounts`);
+      expect(mounts).toMatch(/^\/ ro\b/m);
+      expect(mounts).toMatch(/^\/boot ro\b/m);
+      expect(mounts).not.toMatch(/ rw\b/);
+      expect(await vm.refused('touch /boot/e2e')).toContain('Read-only file system');
+    });
+
+    it('has an address, a route and a resolver by DHCP, and the right time', async () => {
+      expect(await vm.sshText('ip -4 addr show dev eth0')).toContain('inet 10.0.2.15/24');
+      expect(await vm.sshText('ip route')).toContain('default via 10.0.2.2 dev eth0');
+      expect(await vm.sshText('cat /etc/resolv.conf')).toContain('nameserver 10.0.2.3');
+      expect(Math.abs(Number(await vm.sshText('date +%s')) - Date.now() / 1000)).toBeLessThan(10);
+    });
+
+    it('swaps, logs by syslog, and offers logins on the serial console and on tty1', async () => {
+      expect(await vm.sshText('cat /proc/swaps')).toMatch(/^\/dev\/\S+\s+partition\s+\d+/m);
+      const log = await vm.sshText('cat /var/log/messages');
+      expect(log).toContain('default runlevel reached');
+      expect(log).toMatch(/kernel: .*Linux version/);
+      const processes = await vm.sshText('ps -o args');
+      for (const terminal of ['ttyS0', 'tty1'])
+        expect(processes).toMatch(new RegExp(`getty .*\\b${terminal}\\b`));
+    });
+
+    it('holds the package, file, service and hook of the user’s own overlay', async () => {
+      expect(await vm.sshText(inGuest.program)).toBe('Hello, world!');
+      expect(await vm.sshText(`cat ${inGuest.changed}`)).toBe('version one');
+      expect(await vm.sshText(`cat ${inGuest.serviceMarker}`)).toBe('started in runlevel default');
+      expect(await vm.sshText(`cat ${inGuest.hook}`)).toMatch(/^target vm\nBusyBox v/);
+    });
+
+    it('uses no more memory than 128 MiB have', async () => {
+      const free = await vm.sshText('free -m');
+      measured('Alpine: memory in the guest of 128 MiB', `\n${free}`);
+      expect(Number(/^Mem:.*\s(\d+)$/m.exec(free)![1])).toBeGreaterThan(16);
+    });
+  });
+
+  describe('that is offered version two', () => {
+    it('downloads one file, the delta between the two, and has it ready for the next boot', async () => {
+      await vm.sshText(`${addLocalAccounts}; echo 'my data' >/var/lib/e2e-data`);
+      const delta = await findDelta(images, first.vm, second.vm);
+      recorder.takeRequests();
+      const before = performance.now();
+      const { stdout, stderr, exitCode } = await vm.upgrade(recorder.port);
+      measured('Alpine: treeline upgrade in 128 MiB', seconds(performance.now() - before));
+      measured('Alpine: the delta of two packages', `${delta.bytes} bytes`);
+      expect({ exitCode, output: stdout + stderr }).toMatchObject({ exitCode: 0 });
+      expect(recorder.takeRequests().map(({ path }) => path)).toEqual([
+        '/updates/index.json',
+        '/updates/index.json.sig',
+        `/updates/${delta.file}`,
+      ]);
+      expect(await vm.sshText('treeline version')).toBe(first.vm.manifest.version);
+    });
+  });
+
+  describe('after a reboot', () => {
+    beforeAll(() => vm.reboot());
+
+    it('runs version two, with its packages', async () => {
+      const { commit, version } = second.vm.manifest;
+      expect(await vm.sshText('ostree admin status')).toContain(`* treeline ${commit}.0`);
+      expect(await vm.sshText('treeline version')).toBe(version);
+      const packages = await vm.sshText('apk info -v 2>&1');
+      expect(packages).toMatch(/^hello-1\.1-r0$/m);
+      expect(packages).toMatch(/^linux-virt-\d\S*-r1$/m);
+      expect(await vm.sshText(`cat ${inGuest.changed} ${inGuest.added} /var/lib/e2e-data`)).toBe(
+        'version two\nonly in version two\nmy data',
+      );
+    });
+
+    it('loads modules of the kernel whose package has them compressed', async () => {
+      expect(await vm.sshText('lsmod')).toMatch(/^virtio_blk\s/m);
+      expect(await vm.sshText('modprobe dummy && lsmod')).toMatch(/^dummy\s/m);
+    });
+
+    it('has the new package’s user beside the local one in files that were changed on the machine', async () => {
+      expect(await readAccounts(text)).toEqual(mergedAccounts);
+    });
+  });
+
+  describe('rolled back, and rebooted', () => {
+    beforeAll(async () => {
+      await vm.sshText('treeline rollback', { timeoutMs: 120_000 });
+      await vm.reboot();
+    });
+
+    it('runs version one again, with its packages and the local user', async () => {
+      expect(await vm.sshText('treeline version')).toBe(first.vm.manifest.version);
+      expect(await vm.sshText('apk info -v 2>&1')).toMatch(/^hello-1\.0-r0$/m);
+      expect(await vm.sshText('id -un local; cat /var/lib/e2e-data')).toBe('local\nmy data');
+    });
+
+    it('powers off', async () => {
+      await vm.ssh('poweroff');
+      expect(await vm.waitExit(120_000)).toBe(0);
+    });
+  });
+});
+
+describe.skipIf(skipped)(`an Alpine machine, started by UEFI${note}`, () => {
+  let vm: Machine;
+  beforeAll(async () => {
+    vm = await startMachine(versions.second.vm, { memory: 256, uefi: true, key: images.key });
+  });
+  afterAll(() => vm?.remove());
+
+  testAlpineSystem(
+    (command) => vm.sshText(command),
+    () => versions.second.vm,
+  );
+
+  it('has its firmware’s variables, and powers off', async () => {
+    expect(await vm.sshText('ls /sys/firmware/efi')).not.toBe('');
+    await vm.ssh('poweroff');
+    expect(await vm.waitExit(120_000)).toBe(0);
+  });
+});

@@ -55,6 +55,32 @@ describe.skipIf(skipped)(`an Alpine machine with 128 MiB, started by BIOS${note}
       expect(Math.abs(Number(await vm.sshText('date +%s')) - Date.now() / 1000)).toBeLessThan(10);
     });
 
+    it('has the services that were added by name: swap in memory before the disk’s, settings, upgrades, chrony', async () => {
+      const swaps = await vm.sshText('tail -n +2 /proc/swaps');
+      const priorities = new Map(
+        swaps.split('\n').map((line) => {
+          const fields = line.split(/\s+/);
+          return [/zram/.test(fields[0]!) ? 'zram' : 'disk', Number(fields[4])] as const;
+        }),
+      );
+      expect(priorities.get('zram')).toBe(100);
+      expect(priorities.get('disk')).toBeLessThan(100);
+      expect(await vm.sshText('sysctl -n net.ipv4.tcp_congestion_control net.core.somaxconn')).toBe(
+        'bbr\n16384',
+      );
+      expect(await vm.sshText('tc qdisc show dev eth0')).toContain('qdisc fq ');
+      expect(await vm.sshText('ulimit -n')).toBe('65536');
+      expect(await vm.sshText('pidof chronyd')).toMatch(/^\d+/);
+      expect(await vm.sshText('rc-service auto-upgrade status')).toContain('started');
+      expect(
+        await vm.sshText('rc-service auto-upgrade stop && pgrep -fl auto-upgrade || true'),
+      ).not.toContain('auto-upgrade.sh');
+    });
+
+    it('has loaded, before its root was mounted, what no hardware asks for', async () => {
+      expect(await vm.sshText('lsmod')).toMatch(/^squashfs\s/m);
+    });
+
     it('swaps, logs by syslog, and offers logins on the serial console and on tty1', async () => {
       expect(await vm.sshText('cat /proc/swaps')).toMatch(/^\/dev\/\S+\s+partition\s+\d+/m);
       const log = await vm.sshText('cat /var/log/messages');

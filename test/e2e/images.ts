@@ -128,7 +128,11 @@ async function buildImages(directory: string): Promise<BuiltImages> {
   for (const target of targets) await build(debianBase, target);
   const mirror = alpineMissing === undefined ? await makeMirror(directory, workspace) : undefined;
   const fromMirror = ['--mirror', mirror?.directory ?? '', '--overlay', mirror?.overlay ?? ''];
-  if (mirror !== undefined) for (const target of updatedAlpine) await build(alpineBase, target, fromMirror);
+  if (mirror !== undefined) {
+    const added = ['zram', 'tweaks', 'auto-upgrade', 'chrony'].flatMap((name) => ['--service', name]);
+    await build(alpineBase, 'vm', [...fromMirror, ...added]);
+    await build(alpineBase, 'lxc', fromMirror);
+  }
   const first = {
     debian: await readVersions(workspace, debianBase, targets),
     alpine: mirror && (await readVersions(workspace, alpineBase, updatedAlpine)),

@@ -37,6 +37,7 @@ export async function makeAlpineMirror(directory: string, debs: string): Promise
   const unpacked = join(directory, 'unpacked');
   const key = makeKey('test.rsa.pub');
   const community = join(mirror, alpineRelease, 'community');
+  await rm(unpacked, { recursive: true, force: true });
   await writeKeyLayer(overlay, key);
   await cp(join(realAlpine, alpineRelease, 'main'), join(mirror, alpineRelease, 'main'), { recursive: true });
   const programs = await unpackPrograms(debs, unpacked);
@@ -60,7 +61,13 @@ async function writeKeyLayer(overlay: string, key: TestKey): Promise<void> {
   await writeFile(join(overlay, 'keys', key.name), key.publicPem);
   await writeFile(
     join(overlay, 'layer.yaml'),
-    `# Packages that the tests made.\nrepositories:\n  - {name: community, keys: [${key.name}]}\n`,
+    [
+      '# Packages that the tests made.',
+      `repositories: [{name: community, keys: [${key.name}]}]`,
+      '# Alpine’s kernel has ext4 as a module; this one does not, so another file system stands in.',
+      'kernel: {initramfs: [squashfs]}',
+      '',
+    ].join('\n'),
   );
 }
 

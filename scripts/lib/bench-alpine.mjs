@@ -1,9 +1,9 @@
 // The Alpine part of `npm run bench`.
 import { join } from 'node:path';
 import { $, fs, glob } from 'zx';
-import { home } from './treeline.mjs';
+import { bundleProgram, home } from './treeline.mjs';
 
-/** What the issue of every apk-based tool is measured with: 62 packages of Alpine 3.19's main. */
+/** Of Alpine's main: 62 packages with what they need, in Alpine 3.19. */
 const packages = ['alpine-base', 'openssh', 'chrony', 'tiny-cloud-nocloud', 'e2fsprogs'];
 
 /**
@@ -11,7 +11,8 @@ const packages = ['alpine-base', 'openssh', 'chrony', 'tiny-cloud-nocloud', 'e2f
  * `mirror`: URL or directory; `release`: as in --base alpine-RELEASE.
  */
 export async function benchAlpine({ mirror, release, scratch, runs, record, say }) {
-  const measure = await bundleMeasure(scratch);
+  const measure = join(scratch, 'bench-alpine.mjs');
+  await bundleProgram(join(home, 'scripts/lib/bench-alpine.ts'), measure);
   say('reading an index of 23,000 packages');
   const index = JSON.parse(
     (await $`node ${measure} ${JSON.stringify({ what: 'index', entries: 23_000, runs })}`).stdout,
@@ -31,35 +32,17 @@ export async function benchAlpine({ mirror, release, scratch, runs, record, say 
   say('fetching the packages');
   const options = ['--quiet', '--workspace', workspace, '--overlays', overlays, '--base', base];
   await $({ cwd: home })`node scripts/vendor.mjs ${vendored} ${options} --target lxc --service sshd-`;
-  const request = { what: 'install', workspace, overlays, base, mirror: vendored, runs: 2 * runs + 1 };
+  const request = { what: 'install', workspace, overlays, base, mirror: vendored, runs: 1 };
   say('installing, by hand and by us in turn');
   const byHand = await prepareByHand({ workspace, vendored, release, scratch });
   const [ours, theirs] = [[], []];
   for (let run = 0; run < runs; run += 1) {
     theirs.push(await byHand());
-    const result = JSON.parse((await $`node ${measure} ${JSON.stringify({ ...request, runs: 1 })}`).stdout);
+    const result = JSON.parse((await $`node ${measure} ${JSON.stringify(request)}`).stdout);
     ours.push(...result.seconds);
   }
   record(`alpine: apk add --root by hand, ${packages.length} packages and what they need`, 'seconds', theirs);
   record('alpine: our installation of the same, in the sandbox', 'seconds', ours);
-}
-
-async function bundleMeasure(scratch) {
-  const { build } = await import('esbuild');
-  const outfile = join(scratch, 'bench-alpine.mjs');
-  await build({
-    entryPoints: [join(home, 'scripts/lib/bench-alpine.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'warning',
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
-  });
-  return outfile;
 }
 
 /** Layers with nothing but these packages. */

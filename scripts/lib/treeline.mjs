@@ -17,12 +17,18 @@ export async function treeline(...argv) {
 /** Makes dist/treeline.mjs, unless it is newer than all it is made of. */
 export async function bundleSources() {
   if (existsSync(bundle) && newest(join(home, 'src')) < statSync(bundle).mtimeMs) return;
-  const { build } = await import('esbuild');
   // By rename: another command may be loading it right now.
   const unfinished = `${bundle}.${process.pid}`;
+  await bundleProgram(join(home, 'src/cli.ts'), unfinished);
+  renameSync(unfinished, bundle);
+}
+
+/** One file for Node out of a TypeScript program and all that it imports. Paths are absolute. */
+export async function bundleProgram(entry, outfile) {
+  const { build } = await import('esbuild');
   await build({
-    entryPoints: [join(home, 'src/cli.ts')],
-    outfile: unfinished,
+    entryPoints: [entry],
+    outfile,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -33,7 +39,6 @@ export async function bundleSources() {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
   });
-  renameSync(unfinished, bundle);
 }
 
 function newest(directory) {

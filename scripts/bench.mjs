@@ -4,7 +4,8 @@
 //   npm run bench -- --json FILE  the figures as well
 //   npm run bench -- --runs 5     runs of each build (3)
 //   npm run bench -- --no-guest   without starting a guest
-//   npm run bench -- --alpine URL|DIR [--release v3.19]   the Alpine base as well, from this mirror
+//   npm run bench -- --alpine URL|DIR [--release v3.19] [--overlay DIR]   the Alpine base as well, from this mirror
+//   npm run bench -- --no-debian  without the debian base
 import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { cpus, tmpdir } from 'node:os';
@@ -25,37 +26,11 @@ await bundleSources();
 await fs.outputFile(join(layer, 'rootfs/etc/bench'), randomUUID());
 await $`ssh-keygen -q -t ed25519 -N '' -f ${key}`;
 
-say('filling the cache');
-await build('vm', workspace);
-await build('lxc', workspace);
-
-for (const target of ['vm', 'lxc']) {
-  await measure(`${target}: cold build, packages in the cache`, async () => {
-    const fresh = join(scratch, 'fresh');
-    await fs.remove(fresh);
-    await fs.copy(join(workspace, '.treeline/cache/packages'), join(fresh, '.treeline/cache/packages'));
-    await fs.copy(join(workspace, '.treeline/cache/apt'), join(fresh, '.treeline/cache/apt'), {
-      filter: (path) => !path.endsWith('/locks'),
-      preserveTimestamps: true,
-    });
-    // apt's configuration names the directory it lies in.
-    return timed(() => build(target, fresh));
-  });
-  await build(target, workspace);
-  await measure(`${target}: nothing changed`, () => timed(() => build(target, workspace)));
-  await measure(`${target}: one file changed`, async () => {
-    await fs.outputFile(join(layer, 'rootfs/etc/bench'), randomUUID());
-    return timed(() => build(target, workspace));
-  });
-}
-
-await sizes();
-await update();
-if (argv.guest !== false) await guest();
-await mmdebstrap();
+if (argv.debian !== false) await benchDebian();
 await benchAlpine({
   mirror: argv.alpine,
   release: argv.release ?? 'latest-stable',
+  layers: [argv.overlay ?? []].flat(),
   scratch,
   runs,
   record,
@@ -70,6 +45,37 @@ for (const { what, unit, median, least, most } of figures) {
   );
 }
 if (argv.json) await fs.outputJson(argv.json, figures, { spaces: 2 });
+
+async function benchDebian() {
+  say('filling the cache');
+  await build('vm', workspace);
+  await build('lxc', workspace);
+
+  for (const target of ['vm', 'lxc']) {
+    await measure(`${target}: cold build, packages in the cache`, async () => {
+      const fresh = join(scratch, 'fresh');
+      await fs.remove(fresh);
+      await fs.copy(join(workspace, '.treeline/cache/packages'), join(fresh, '.treeline/cache/packages'));
+      await fs.copy(join(workspace, '.treeline/cache/apt'), join(fresh, '.treeline/cache/apt'), {
+        filter: (path) => !path.endsWith('/locks'),
+        preserveTimestamps: true,
+      });
+      // apt's configuration names the directory it lies in.
+      return timed(() => build(target, fresh));
+    });
+    await build(target, workspace);
+    await measure(`${target}: nothing changed`, () => timed(() => build(target, workspace)));
+    await measure(`${target}: one file changed`, async () => {
+      await fs.outputFile(join(layer, 'rootfs/etc/bench'), randomUUID());
+      return timed(() => build(target, workspace));
+    });
+  }
+
+  await sizes();
+  await update();
+  if (argv.guest !== false) await guest();
+  await mmdebstrap();
+}
 
 /** One build of a target as a user runs it. */
 async function build(target, where) {

@@ -7,10 +7,10 @@ import { bundleProgram, home } from './treeline.mjs';
 const packages = ['alpine-base', 'openssh', 'chrony', 'tiny-cloud-nocloud', 'e2fsprogs'];
 
 /**
- * `apk add --root` by hand against our installation of the same packages, and the reading of large indexes.
- * `mirror`: URL or directory; `release`: as in --base alpine-RELEASE.
+ * `apk add --root` by hand against our installation of the same packages, whole builds, and the reading of large indexes.
+ * `mirror`: URL or directory; `release`: as in --base alpine-RELEASE; `layers`: of one's own, for the whole builds.
  */
-export async function benchAlpine({ mirror, release, scratch, runs, record, say }) {
+export async function benchAlpine({ mirror, release, layers, scratch, runs, record, say }) {
   const measure = join(scratch, 'bench-alpine.mjs');
   await bundleProgram(join(home, 'scripts/lib/bench-alpine.ts'), measure);
   say('reading an index of 23,000 packages');
@@ -43,6 +43,41 @@ export async function benchAlpine({ mirror, release, scratch, runs, record, say 
   }
   record(`alpine: apk add --root by hand, ${packages.length} packages and what they need`, 'seconds', theirs);
   record('alpine: our installation of the same, in the sandbox', 'seconds', ours);
+  const extra = layers.flatMap((layer) => ['--overlay', layer]);
+  const whole = {
+    workspace: join(scratch, 'whole'),
+    options: ['--base', base, '--mirror', mirror, ...extra],
+  };
+  for (const target of ['vm', 'lxc']) await measureBuilds(target, whole, { scratch, runs, record, say });
+}
+
+/** One target's image, cold with the packages in the cache, and once more. */
+async function measureBuilds(target, { workspace, options }, { scratch, runs, record, say }) {
+  const build = async (where) => {
+    const started = performance.now();
+    await $({
+      cwd: home,
+    })`node scripts/build-${target}.mjs --quiet --no-ssh-key --workspace ${where} ${options}`;
+    return (performance.now() - started) / 1000;
+  };
+  const fresh = join(scratch, 'fresh');
+  const [cold, again] = [[], []];
+  say(`alpine: ${target}, filling the cache`);
+  await build(workspace);
+  for (let run = 0; run < runs; run += 1) {
+    say(`alpine: ${target}, ${run + 1} of ${runs}`);
+    await fs.remove(fresh);
+    // Answers of the resolver and commits stay behind; the key is part of what the indexes are kept by.
+    for (const part of ['cache/packages', 'cache/apk', 'keys/apk'])
+      await fs.copy(join(workspace, '.treeline', part), join(fresh, '.treeline', part), {
+        filter: (path) => !path.endsWith('/locks'),
+        preserveTimestamps: true,
+      });
+    cold.push(await build(fresh));
+    again.push(await build(fresh));
+  }
+  record(`alpine ${target}: cold build, packages in the cache`, 'seconds', cold);
+  record(`alpine ${target}: nothing changed`, 'seconds', again);
 }
 
 /** Layers with nothing but these packages. */

@@ -2,6 +2,7 @@ import { lstat, readFile, rename } from 'node:fs/promises';
 import { TreelineError } from '../host/errors.ts';
 import { listTree } from '../host/files.ts';
 import type { Recipe } from '../model.ts';
+import { scriptsArchive, transientFiles } from '../packages/apk/dialect.ts';
 import { untaggedWorldOf } from '../packages/apk/world.ts';
 import { throughRootLinks } from '../recipe/tree-paths.ts';
 import { resolveInTree } from './paths.ts';
@@ -16,7 +17,7 @@ const apkProgram = 'usr/libexec/apk';
  */
 export async function tidyInstalled(root: string, recipe: Recipe): Promise<void> {
   await refuseNewSetuid(root, recipe);
-  for (const path of ['etc/passwd-', 'etc/group-', 'etc/shadow-', 'usr/lib/apk/db/lock', 'var/log/apk.log'])
+  for (const path of ['etc/passwd-', 'etc/group-', 'etc/shadow-', ...transientFiles.map(throughRootLinks)])
     await removePath(root, path);
   await forgetPasswordDates(root);
   await forgetScriptTimes(root);
@@ -59,7 +60,7 @@ async function forgetPasswordDates(root: string): Promise<void> {
 
 /** apk keeps packages' scripts in a tar archive (ustar) with the time of the installation. */
 async function forgetScriptTimes(root: string): Promise<void> {
-  const path = 'usr/lib/apk/db/scripts.tar';
+  const path = throughRootLinks(scriptsArchive);
   if (!(await existsInTree(root, path))) return;
   const place = await resolveInTree(root, path, 'follow');
   const archive = await readFile(place);

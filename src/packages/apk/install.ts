@@ -4,6 +4,7 @@ import { changeMode, makeDirectory, readText, remove } from '../../host/files.ts
 import type { Host } from '../../host/host.ts';
 import type { LockedPackage, Recipe } from '../../model.ts';
 import { pinAccounts } from './accounts.ts';
+import { failuresIn, installedDatabase, installedIn } from './dialect.ts';
 import type { FetchedPackage } from './fetch.ts';
 import { writeRepository } from './local-repository.ts';
 import { runApk } from './program.ts';
@@ -13,9 +14,6 @@ import { unpackTools } from './tools.ts';
 import { staleLockHint, unresolvableFromLock } from './unresolvable.ts';
 import { openWorkspaceKey } from './workspace-key.ts';
 import { standIn, untaggedWorldOf } from './world.ts';
-
-/** apk's list of what is installed (apk-tools 2 and 3). */
-const database = 'lib/apk/db/installed';
 
 /**
  * Installs exactly these packages into `root` (absolute, made here), as `apk add --root` does: scripts and triggers run
@@ -76,13 +74,9 @@ async function add(host: Host, recipe: Recipe, call: ApkCall): Promise<void> {
   const output = await runApk(host, call);
   const text = `${output.stdout}${output.stderr}`;
   if (/unable to select packages/.test(text)) throw unresolvableFromLock(recipe, output);
-  // apk-tools 2 exits with 0 although a script or trigger failed.
-  const failed = [
-    ...text.matchAll(/^ERROR: (?:\S+: )?(.*)$/gm),
-    ...text.matchAll(/^.*can't create \/dev\/null.*$/gm),
-  ];
-  if (output.exitCode === 0 && failed.length === 0) return;
-  const reason = failed[0]?.[0].replace(/^ERROR: /, '') ?? `apk failed (exit code ${output.exitCode})`;
+  const [failure] = failuresIn(text);
+  if (output.exitCode === 0 && failure === undefined) return;
+  const reason = failure ?? `apk failed (exit code ${output.exitCode})`;
   throw new TreelineError('package', `Cannot install the packages of ${recipe.ref}: ${reason}`, {
     hint: 'A script or trigger of a package failed, or a package does not fit: apk’s words are above. Its scripts run in the tree, without network.',
     output: text.trim(),
@@ -95,7 +89,7 @@ async function compareWithLock(
   recipe: Recipe,
   locked: readonly LockedPackage[],
 ): Promise<void> {
-  const installed = await readInstalled(root);
+  const installed = installedIn(await readText(join(root, installedDatabase)));
   const refuse = (reason: string): never => {
     throw new TreelineError('package', `Cannot build ${recipe.ref} from its lock: ${reason}`, {
       hint: staleLockHint,
@@ -111,15 +105,4 @@ async function compareWithLock(
     (name) => name !== standIn && locked.every((entry) => entry.name !== name),
   );
   if (surplus !== undefined) refuse(`${surplus} was installed, which it does not have`);
-}
-
-async function readInstalled(root: string): Promise<Map<string, { version: string; checksum: string }>> {
-  const installed = new Map<string, { version: string; checksum: string }>();
-  for (const record of (await readText(join(root, database))).split('\n\n')) {
-    const field = (letter: string): string | undefined =>
-      new RegExp(`^${letter}:(.*)$`, 'm').exec(record)?.[1];
-    const name = field('P');
-    if (name !== undefined) installed.set(name, { version: field('V') ?? '', checksum: field('C') ?? '' });
-  }
-  return installed;
 }

@@ -9,6 +9,7 @@ import {
   sandboxNamespaces,
   sandboxProc,
 } from '../../host/sandbox.ts';
+import { globalOptions } from './dialect.ts';
 import type { PublicKey } from './formats/keys.ts';
 import { programPlace } from './tools.ts';
 import type { ApkProgram } from './tools.ts';
@@ -36,8 +37,7 @@ export interface ApkCall {
 
 /**
  * Runs apk with a root of its own and nothing else of this machine: no network, no host files, its scripts chrooted into
- * the root. apk-tools 2.14 and 3 take the same global options; where a later one differs, this is the place.
- * Resolves with any exit code: what it means depends on the command.
+ * the root. Resolves with any exit code: what it means depends on the command.
  */
 export async function runApk(host: Host, call: ApkCall): Promise<CommandOutput> {
   const { program, root, repositories, keys, architecture, args, scratch } = call;
@@ -62,15 +62,13 @@ export async function runApk(host: Host, call: ApkCall): Promise<CommandOutput> 
       ...['--bind', root, '/target', ...sandboxDevices(devices, '/target/dev')],
       ...sandboxProc('/target/proc'),
       ...program.command,
-      ...[
-        '--root',
-        '/target',
-        '--keys-dir',
-        '/settings/keys',
-        '--repositories-file',
-        '/settings/repositories',
-      ],
-      ...['--arch', architecture, '--no-cache', '--no-progress', ...args],
+      ...globalOptions({
+        root: '/target',
+        keys: '/settings/keys',
+        repositories: '/settings/repositories',
+        architecture,
+      }),
+      ...args,
     ],
     accept: anyExitCode,
     doing: 'run apk',

@@ -13,6 +13,7 @@ import type { Host } from '../../host/host.ts';
 import type { Lock, LockedPackage, Recipe } from '../../model.ts';
 import type { PackageOptions } from '../backend.ts';
 import { lockedPackage as lockedPackageSchema, makeLock } from '../lock.ts';
+import { chosenIn } from './dialect.ts';
 import { fetchPackages } from './fetch.ts';
 import type { IndexEntry } from './formats/index-file.ts';
 import { openIndexes } from './indexes.ts';
@@ -97,11 +98,9 @@ async function ask(
   }
 }
 
-/** Lines of `apk add --simulate`: `(12/62) Installing NAME (VERSION)`, with NAME@TAG for what comes from a tagged repository. */
-function chosenPackages(text: string, repositories: readonly IndexedRepository[]): LockedPackage[] {
+function chosenPackages(output: string, repositories: readonly IndexedRepository[]): LockedPackage[] {
   const offers = offersByIdentity(repositories);
-  const chosen = [...text.matchAll(/^\(\s*\d+\/\d+\) Installing ([^\s@]+)(?:@(\S+))? \((\S+)\)$/gm)];
-  return chosen.flatMap(([, name, tag = '', version]) => {
+  return chosenIn(output).flatMap(({ name, version, tag }) => {
     if (name === standIn) return [];
     const offer = offers.get(`${name} ${version} ${tag}`) ?? offers.get(`${name} ${version} `);
     if (offer !== undefined) return [lockedPackage(offer)];

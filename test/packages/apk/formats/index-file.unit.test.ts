@@ -3,7 +3,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { readIndex, writeIndex } from '../../../../src/packages/apk/formats/index-file.ts';
 import { makeKey, membersOf, rawTarEntry, signatureMember, tarEnd } from '../../../helpers/apks.ts';
-import { processorTime, refusalOf } from './refusals.ts';
+import { refusalOf } from './refusals.ts';
 
 const key = makeKey();
 const options = { label: 'main/APKINDEX.tar.gz', keys: [key.public] };
@@ -198,23 +198,17 @@ describe('an index', () => {
     }
   }
 
-  it('of 23,000 packages is read within a second', () => {
+  it('of 23,000 packages is read', () => {
     const texts = Array.from({ length: 23_000 }, (_, index) =>
       lines({ P: `package-${index}`, T: `${index} `.repeat(40), D: 'so:a so:b so:c', p: 'cmd:a=1 cmd:b=1' }),
     );
     const index = writeIndex(texts, { description: 'large', key: key.signing });
-    const seconds = processorTime(() => {
-      expect(readIndex(index, options)).toHaveLength(23_000);
-    });
-    expect(seconds).toBeLessThan(1);
+    expect(readIndex(index, options)).toHaveLength(23_000);
   });
 
-  it('that is a bomb is refused quickly', () => {
+  it('that is a bomb is refused', () => {
     const bomb = gzipSync(Buffer.alloc(300 * 2 ** 20), { level: 1 });
-    const seconds = processorTime(() => {
-      const index = Buffer.concat([signatureMember(bomb, key), bomb]);
-      expect(refusalOf(() => readIndex(index, options)).message).toContain('a gzip bomb');
-    });
-    expect(seconds).toBeLessThan(2);
+    const index = Buffer.concat([signatureMember(bomb, key), bomb]);
+    expect(refusalOf(() => readIndex(index, options)).message).toContain('a gzip bomb');
   });
 });

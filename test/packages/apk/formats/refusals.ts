@@ -11,11 +11,3 @@ export function refusalOf(work: () => unknown): TreelineError {
   }
   throw new Error(`no error, but ${JSON.stringify(result)}`);
 }
-
-/** Seconds of processor time that the work takes: unlike the clock, other processes do not count. */
-export function processorTime(work: () => void): number {
-  const start = process.cpuUsage();
-  work();
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1e6;
-}

@@ -82,11 +82,16 @@ describe.skipIf(skipped)(`an Alpine container${note}`, () => {
     testAlpineContainer(
       (command) => container.attachText(command),
       () => second.ovz,
+      'dropbear',
     );
   });
 
-  function testAlpineContainer(text: RunText, version: () => BuiltVersion): void {
-    testAlpineSystem(text, version);
+  function testAlpineContainer(
+    text: RunText,
+    version: () => BuiltVersion,
+    ssh: 'sshd' | 'dropbear' = 'sshd',
+  ): void {
+    testAlpineSystem(text, version, ssh);
 
     it('lets in by ssh whoever has the key that the image was built with', async () => {
       const read = (): Promise<string> => text('ip -4 addr show dev eth0');

@@ -5,11 +5,15 @@ import { serviceStates } from './given.ts';
 /** Standard output, trimmed, of a shell command that must succeed in a running system. */
 export type RunText = (command: string) => Promise<string>;
 
-/** Tests that hold for every Alpine system, whatever it runs on. */
-export function testAlpineSystem(text: RunText, version: () => BuiltVersion): void {
-  it('has every service of its runlevels started, OpenSSH among them, and none crashed', async () => {
+/** Tests that hold for every Alpine system, whatever it runs on. `ssh`: the service that lets people in. */
+export function testAlpineSystem(
+  text: RunText,
+  version: () => BuiltVersion,
+  ssh: 'sshd' | 'dropbear' = 'sshd',
+): void {
+  it(`has every service of its runlevels started, ${ssh} among them, and none crashed`, async () => {
     const services = serviceStates(await text('rc-status --nocolor sysinit boot default'));
-    expect(services.map(({ name }) => name)).toContain('sshd');
+    expect(services.map(({ name }) => name)).toContain(ssh);
     expect(services.filter(({ state }) => state !== 'started')).toEqual([]);
     expect(await text('rc-status --nocolor --crashed || true')).toBe('');
   });
@@ -26,7 +30,9 @@ export function testAlpineSystem(text: RunText, version: () => BuiltVersion): vo
   it('names the owner of a file by apk', async () => {
     const owners = {
       '/bin/busybox': 'busybox',
-      '/etc/ssh/sshd_config': 'openssh-server-common',
+      ...(ssh === 'sshd'
+        ? { '/etc/ssh/sshd_config': 'openssh-server-common' }
+        : { '/usr/sbin/dropbear': 'dropbear' }),
       '/lib/libcrypto.so.3': 'libcrypto3',
       '/usr/bin/ostree': 'ostree',
     };

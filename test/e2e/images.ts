@@ -143,7 +143,8 @@ async function buildImages(directory: string): Promise<BuiltImages> {
   await timed('building the update of all, with deltas', () =>
     runScriptText('build-update', ['--workspace', workspace]),
   );
-  if (mirror !== undefined) await build(alpineBase, 'ovz', fromMirror);
+  if (mirror !== undefined)
+    await build(alpineBase, 'ovz', [...fromMirror, '--service', 'sshd-', '--service', 'dropbear']);
   const second = {
     debian: await readVersions(workspace, debianBase, targets),
     alpine: mirror && (await readVersions(workspace, alpineBase, targets)),

@@ -74,15 +74,19 @@ async function writeKeyLayer(overlay: string, key: TestKey): Promise<void> {
 /** Debian's glibc programs with the libraries that they need, and its busybox, as Alpine's packages are named. */
 async function unpackPrograms(debs: string, directory: string): Promise<ApkRequest[]> {
   const packages = await readPackages(debs);
-  const [ostree, gpgv, busybox] = ['ostree', 'gpgv', 'busybox'].map((name) => join(directory, name)) as [
-    string,
-    string,
-    string,
-  ];
+  const places = ['ostree', 'gpgv', 'busybox', 'dropbear'].map((name) => join(directory, name));
+  const [ostree, gpgv, busybox, dropbear] = places as [string, string, string, string];
+  const needed = closure(packages, ['ostree', 'gpg']);
   await Promise.all([
     unpackAll(
-      closure(packages, ['ostree', 'gpg']).map(({ file }) => file),
+      needed.map(({ file }) => file),
       ostree,
+    ),
+    unpackAll(
+      closure(packages, ['dropbear-bin'])
+        .filter((deb) => !needed.includes(deb))
+        .map(({ file }) => file),
+      dropbear,
     ),
     unpackAll([find(packages, 'gpgv').file], gpgv),
     unpackAll([find(packages, 'busybox-static').file], busybox),
@@ -98,11 +102,14 @@ async function unpackPrograms(debs: string, directory: string): Promise<ApkReque
   await blankLargestSection(join(ostree, libraries, 'libicudata.so.72'));
   await symlink(`/${libraries}/ld-linux-x86-64.so.2`, join(ostree, 'lib64/ld-linux-x86-64.so.2'));
   await rm(join(gpgv, 'usr/share'), { recursive: true });
+  for (const name of ['etc', 'lib', 'usr/share'])
+    await rm(join(dropbear, name), { recursive: true, force: true });
   await mkdir(join(busybox, 'only/bin'), { recursive: true });
   await rename(join(busybox, 'bin/busybox'), join(busybox, 'only/bin/busybox.static'));
   return [
     { name: 'ostree', version: '2022.7-r0', from: ostree },
     { name: 'gpgv', version: '2.2.40-r0', depends: ['ostree'], from: gpgv },
+    { name: 'dropbear', version: '2022.83-r0', depends: ['ostree'], from: dropbear },
     { name: 'busybox-static', version: '1.35.0-r0', from: join(busybox, 'only') },
   ];
 }

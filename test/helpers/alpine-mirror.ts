@@ -95,15 +95,16 @@ async function unpackPrograms(debs: string, directory: string): Promise<ApkReque
     await rm(join(ostree, name), { recursive: true, force: true });
   // Debian's libraries keep out of the way of Alpine's; only the loader's place is fixed.
   const libraries = join('usr/lib/x86_64-linux-gnu');
-  const old = join(ostree, 'lib/x86_64-linux-gnu');
-  for (const name of await readdir(old)) await rename(join(old, name), join(ostree, libraries, name));
-  await rm(join(ostree, 'lib'), { recursive: true });
+  for (const root of [ostree, dropbear]) {
+    const old = join(root, 'lib/x86_64-linux-gnu');
+    for (const name of await readdir(old)) await rename(join(old, name), join(root, libraries, name));
+    await rm(join(root, 'lib'), { recursive: true });
+  }
   await rm(join(ostree, 'lib64/ld-linux-x86-64.so.2'));
   await blankLargestSection(join(ostree, libraries, 'libicudata.so.72'));
   await symlink(`/${libraries}/ld-linux-x86-64.so.2`, join(ostree, 'lib64/ld-linux-x86-64.so.2'));
   await rm(join(gpgv, 'usr/share'), { recursive: true });
-  for (const name of ['etc', 'lib', 'usr/share'])
-    await rm(join(dropbear, name), { recursive: true, force: true });
+  for (const name of ['etc', 'usr/share']) await rm(join(dropbear, name), { recursive: true, force: true });
   await mkdir(join(busybox, 'only/bin'), { recursive: true });
   await rename(join(busybox, 'bin/busybox'), join(busybox, 'only/bin/busybox.static'));
   return [

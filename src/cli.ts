@@ -127,17 +127,32 @@ async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
 }
 
 async function runLock(host: Host, sources: Sources): Promise<number> {
+  const asked = await readResolveOptions(sources);
+  const file = lockFile(host, sources, asked);
   // An image that was built from a lock is resolved anew.
-  const requests = (await readResolveOptions(sources)).map((options) => ({
+  const requests = asked.map((options) => ({
     ...options,
     packages: { ...options.packages, lock: undefined },
   }));
-  const file = resolve(sources.args.operand ?? join(host.workspace.root, 'treeline.lock.json'));
   await holdingWorkspace(host, { doing: 'Locking', requests }, async (resolving) => {
-    await lockImages(resolving, requests, file);
-    host.emit(presentLock(requests, file));
+    const others = await lockImages(resolving, requests, file);
+    host.emit(presentLock(requests, file, others));
   });
   return 0;
+}
+
+/** The file that is named, else the one that the images are built from, else the usual one. */
+function lockFile(host: Host, { args }: Sources, requests: readonly BuildOptions[]): string {
+  if (args.operand !== undefined) return resolve(args.operand);
+  const used = [...new Set(requests.flatMap(({ packages }) => packages.lock ?? []))];
+  if (used.length < 2) return used[0] ?? join(host.workspace.root, 'treeline.lock.json');
+  throw new TreelineError(
+    'usage',
+    `Cannot lock: these images are built from several locks, ${used.join(', ')}`,
+    {
+      hint: 'Name images with --target, or the file to write: npm run lock -- FILE',
+    },
+  );
 }
 
 async function runVendor(host: Host, sources: Sources): Promise<number> {
@@ -245,7 +260,8 @@ async function holdingWorkspace(
   ]);
   // gpg starts an agent, which would outlive a build that was killed.
   const farewell = { program: 'gpgconf', args: ['--homedir', workspace.keys, '--kill', 'gpg-agent'] };
-  const lock = await takeLock(workspace.lockFile, 'build', farewell);
+  const verb = { Building: 'build', Locking: 'lock', Vendoring: 'vendor' }[doing];
+  const lock = await takeLock(workspace.lockFile, verb, farewell);
   const unfinished = [workspace.temporary, join(workspace.output, '.staging')];
   const failed = new AbortController();
   const signal = AbortSignal.any([host.signal, failed.signal]);

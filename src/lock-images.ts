@@ -5,6 +5,7 @@ import {
   move,
   pathExists,
   readEntry,
+  realPath,
   remove,
   writeFile,
   writeFileAtomically,
@@ -26,10 +27,25 @@ interface LockedImage {
   options: BuildOptions['packages'];
 }
 
-/** Resolves images without building them, and writes what came out to `file`. */
-export async function lockImages(host: Host, requests: readonly BuildOptions[], file: string): Promise<void> {
-  const images = await resolveAll(host, requests);
-  await writeFileAtomically(file, formatLocks(locksOf(images)));
+/**
+ * Resolves images without building them, and writes what came out to `file`; what it says of other images stays. Throws
+ * 'usage' where the file cannot be written, 'package' where it is no lock. Returns the refs of those other images.
+ */
+export async function lockImages(
+  host: Host,
+  requests: readonly BuildOptions[],
+  file: string,
+): Promise<string[]> {
+  const kind = (await readEntry(await realPath(file).catch(() => file)))?.kind;
+  if (kind !== undefined && kind !== 'file') {
+    throw new TreelineError('usage', `Cannot write the lock ${file}: there is something else of that name`, {
+      hint: 'Name a file: npm run lock -- FILE',
+    });
+  }
+  const before = kind === undefined ? new Map<string, Lock>() : await readLocks(file);
+  const locks = locksOf(await resolveAll(host, requests));
+  await writeFileAtomically(file, formatLocks(new Map([...before, ...locks])));
+  return [...before.keys()].filter((ref) => !locks.has(ref));
 }
 
 /**
@@ -47,7 +63,12 @@ export async function vendorImages(
   // An earlier command was killed between its last two steps.
   if (!(await pathExists(directory)) && (await pathExists(old))) await move(old, directory);
   await refuseForeign(directory);
-  requireVendoring(await Promise.all(requests.map(({ request }) => readRecipe(request))));
+  const recipes = await Promise.all(requests.map(({ request }) => readRecipe(request)));
+  requireVendoring(recipes);
+  await refuseLoss(
+    directory,
+    recipes.map(({ ref }) => ref),
+  );
   const images = await resolveAll(host, requests);
   await remove(fresh);
   try {
@@ -85,12 +106,31 @@ async function resolveAll(parent: Host, requests: readonly BuildOptions[]): Prom
 const locksOf = (images: readonly LockedImage[]): Map<string, Lock> =>
   new Map(images.map(({ recipe, lock }) => [recipe.ref, lock]));
 
+/** Whoever vendors one image anew does not mean to throw the packages of another away. */
+async function refuseLoss(directory: string, refs: readonly string[]): Promise<void> {
+  const file = join(directory, lockName);
+  if (!(await pathExists(file))) return;
+  const lost = [...(await readLocks(file)).keys()].filter((ref) => !refs.includes(ref));
+  if (lost.length === 0) return;
+  throw new TreelineError(
+    'usage',
+    `Cannot vendor into ${directory}: it also holds the packages of ${lost.join(', ')}`,
+    { hint: 'Name all of its images (--target several times), or another directory.' },
+  );
+}
+
 async function refuseForeign(directory: string): Promise<void> {
   const kind = (await readEntry(directory))?.kind;
   if (kind === undefined) return;
   const names = kind === 'directory' ? await listNames(directory) : [];
   if (kind === 'directory' && (names.length === 0 || (await isVendored(directory, names)))) return;
-  throw new TreelineError('usage', `Cannot vendor into ${directory}: it holds something else`, {
+  const what = {
+    file: 'it is a file',
+    symlink: 'it is a symbolic link',
+    directory: 'it holds something else',
+  };
+  const reason = kind === 'other' ? 'it is no directory' : what[kind];
+  throw new TreelineError('usage', `Cannot vendor into ${directory}: ${reason}`, {
     hint: 'Name a directory that does not exist yet, an empty one, or one that npm run vendor made.',
   });
 }

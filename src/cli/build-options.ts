@@ -110,7 +110,7 @@ async function fillIn(
   await refuseDirectories('--layout', [layout]);
   const lock =
     asked.lock ?? (settings.lock === undefined ? undefined : resolve(workspace.root, settings.lock));
-  await refuseDirectories('--lock', lock === undefined ? [] : [lock]);
+  await refuseOthersThanFiles('--lock', lock);
   await refuseDirectories('--ssh-key', sshKeys);
   return {
     request: {
@@ -140,7 +140,7 @@ async function fillIn(
 
 /** URLs and lines of sources.list stay; a directory may be relative. */
 const mirrorPath = (mirror: string, below = process.cwd()): string =>
-  /^(https?|file):\/\/|^deb /.test(mirror) ? mirror : resolve(below, mirror);
+  /^[a-z]+:\/\/|^deb /i.test(mirror) ? mirror : resolve(below, mirror);
 
 function readAsked(args: Arguments): Asked {
   const paths = (option: string): string[] => args.values(option).map((path) => resolve(path));
@@ -167,6 +167,17 @@ export function chooseServices(named: readonly string[]): string[] {
     });
   }
   return added.filter((name) => !removed.includes(name));
+}
+
+/** Whatever cannot be read to its end: a pipe would wait for somebody who writes. */
+async function refuseOthersThanFiles(option: string, path: string | undefined): Promise<void> {
+  await refuseDirectories(option, path === undefined ? [] : [path]);
+  const kind =
+    path === undefined ? undefined : (await readEntry(await realPath(path).catch(() => path)))?.kind;
+  if (kind === undefined || kind === 'file') return;
+  throw new TreelineError('usage', `Cannot use ${option} ${path}: it is no regular file`, {
+    hint: `Name a file with ${option} FILE.`,
+  });
 }
 
 async function refuseDirectories(option: string, paths: readonly string[]): Promise<void> {

@@ -47,12 +47,19 @@ export function presentUpdate({ releases, deltas, changed }: Update, updates: st
 }
 
 /** Where a lock was written, and how it is used. */
-export function presentLock(requests: readonly BuildOptions[], file: string): Event {
+export function presentLock(
+  requests: readonly BuildOptions[],
+  file: string,
+  others: readonly string[],
+): Event {
   return {
     type: 'result',
     title: `Locked ${requests.map(({ request }) => request.target).join(', ')}`,
-    rows: [{ label: 'lock', value: file, path: file }],
-    next: requests.map(({ request }) => `npm run build:${request.target} -- --lock ${file}`),
+    rows: [
+      { label: 'lock', value: file, path: file },
+      ...others.map((ref) => ({ label: 'as it was', value: ref })),
+    ],
+    next: requests.map((options) => `${buildCommand(options)} --lock ${file}`),
   };
 }
 
@@ -70,11 +77,18 @@ export function presentVendored(
       { label: 'mirror', value: directory, path: directory },
       { label: 'lock', value: lock, path: lock },
     ],
-    next: requests.map(
-      ({ request: { target, base } }) =>
-        `npm run build:${target} -- --base ${base} --offline --mirror ${directory}`,
-    ),
+    next: requests.map((options) => `${buildCommand(options)} --offline --mirror ${directory}`),
   };
+}
+
+/** What builds the same image again, as far as the command line decides it. */
+function buildCommand({ request, asked }: BuildOptions): string {
+  const words = [
+    ...['--base', request.base],
+    ...(asked.services ?? []).flatMap((name) => ['--service', name]),
+    ...request.extraLayers.flatMap((path) => ['--overlay', path]),
+  ];
+  return `npm run build:${request.target} -- ${words.join(' ')}`;
 }
 
 function releaseRows({ directory, manifest }: Release): ResultRow[] {

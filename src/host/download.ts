@@ -46,7 +46,7 @@ async function copyLocal(source: string, part: string, limit: number): Promise<D
   const file = await realPath(source).catch(() => source);
   const entry = await readEntry(file);
   if (entry?.kind !== 'file') return { failure: 'missing', detail: `there is no file ${source}` };
-  if (entry.size > limit) return { failure: 'too-large', detail: `${source} has more than ${limit} bytes` };
+  if (entry.size > limit) return { failure: 'too-large', detail: `it has more than ${limit} bytes` };
   await remove(part);
   await copy(file, part);
   return { detail: '' };

@@ -104,8 +104,13 @@ export async function writeFileAtomically(
   mode = 0o644,
 ): Promise<void> {
   const beside = join(dirname(path), `.${basename(path)}.${process.pid}`);
-  await writeFile(beside, content, mode);
-  await rename(beside, path);
+  try {
+    await writeFile(beside, content, mode);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {});
+    throw error;
+  }
 }
 
 /** Makes a directory and those above it. (Node's own `recursive` never ends below /proc and its like.) */

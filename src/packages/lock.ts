@@ -20,8 +20,8 @@ export function makeLock(
 const byName = (a: LockedPackage, b: LockedPackage): number =>
   a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 
-const identityOf = ({ name, version, architecture, checksum }: LockedPackage): string =>
-  `${name} ${version} ${architecture} ${checksum}\n`;
+const identityOf = ({ name, version, architecture, size, checksum }: LockedPackage): string =>
+  `${name} ${version} ${architecture} ${size} ${checksum}\n`;
 
 /** The locks of one or several images, by ref, as a file: JSON, one package a line. */
 export function formatLocks(locks: ReadonlyMap<string, Lock>): string {
@@ -81,12 +81,20 @@ export async function readLocks(path: string): Promise<Map<string, Lock>> {
     });
   };
   const text = await readTextIfExists(path);
-  if (text === undefined) return refuse('there is no such file');
+  if (text === undefined) {
+    return refuse(
+      'there is no such file; --lock named it, now or when the image was built, or treeline.yaml does',
+    );
+  }
   let data: unknown;
   try {
     data = JSON.parse(text);
   } catch (cause) {
     return refuse(`it is not JSON (${(cause as Error).message})`, cause);
+  }
+  const { format } = (data ?? {}) as { format?: unknown };
+  if (typeof format === 'number' && format !== 1) {
+    return refuse(`it has format ${format}, and this version of Treeline reads format 1`);
   }
   const parsed = lockFileSchema.safeParse(data);
   if (!parsed.success) {
@@ -95,7 +103,13 @@ export async function readLocks(path: string): Promise<Map<string, Lock>> {
   }
   const locks = Object.entries(parsed.data.images).map(([ref, written]) => {
     const lock = makeLock(written.distribution, written);
-    if (lock.digest !== written.digest) refuse(`the digest of ${ref} is not that of its packages`);
+    for (const list of [lock.packages, lock.tools]) {
+      const twice = list.find(({ name }, index) => list[index + 1]?.name === name);
+      if (twice !== undefined) refuse(`${twice.name} stands in it twice, for ${ref}`);
+    }
+    if (lock.digest !== written.digest) {
+      refuse(`the digest of ${ref} is not that of its packages: it was changed by hand, or by a merge`);
+    }
     return [ref, lock] as const;
   });
   return new Map(locks);
@@ -107,8 +121,16 @@ export async function readLock(path: string, recipe: Recipe): Promise<Lock> {
   const lock = locks.get(recipe.ref);
   if (lock === undefined) {
     throw new TreelineError('package', `Cannot use the lock ${path}: it has no packages of ${recipe.ref}`, {
-      hint: `${knownNamesHint(recipe.ref, [...locks.keys()])} npm run lock -- --target ${recipe.request.target} makes one.`,
+      hint: `${otherBase(recipe, [...locks.keys()]) ?? knownNamesHint(recipe.ref, [...locks.keys()])} npm run lock -- --target ${recipe.request.target} adds it.`,
     });
+  }
+  if (JSON.stringify(lock.distribution) !== JSON.stringify(recipe.distribution)) {
+    const { name, release, packages } = lock.distribution;
+    throw new TreelineError(
+      'package',
+      `Cannot use the lock ${path} for ${recipe.ref}: its packages are of ${name} ${release} (${packages})`,
+      { hint: 'Make a new one with npm run lock.' },
+    );
   }
   // apk compares for itself when it installs, and knows which package provides what is asked for.
   const names = new Set(lock.packages.map(({ name }) => name));
@@ -125,4 +147,11 @@ export async function readLock(path: string, recipe: Recipe): Promise<Lock> {
     );
   }
   return lock;
+}
+
+/** Where the lock has the same image of another base, what to say. */
+function otherBase({ request, ref }: Recipe, refs: readonly string[]): string | undefined {
+  const end = `/${ref.split('/').slice(2).join('/')}`;
+  const base = refs.find((other) => other.endsWith(end))?.split('/')[1];
+  return base === undefined ? undefined : `It has ${base} for ${request.target}: --base ${base} uses that.`;
 }

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseArguments } from '../../src/cli/arguments.ts';
 import { chooseServices, readBuildOptions, readUpdateOptions } from '../../src/cli/build-options.ts';
@@ -244,5 +245,36 @@ describe('options of an update', () => {
     expect((await readChoices(openWorkspace(root))).map(({ asked }) => asked.updateUrl)).toEqual([
       'http://new',
     ]);
+  });
+});
+
+describe('the lock of a build', () => {
+  it('is what the command line names, else what the workspace’s settings name', async () => {
+    const directory = temporaryDirectory();
+    expect((await one(`--lock ${directory}/my.json`, { lock: 'other.json' })).packages.lock).toBe(
+      join(directory, 'my.json'),
+    );
+    expect((await one('', { lock: '/srv/other.json' })).packages.lock).toBe('/srv/other.json');
+    expect((await one('')).packages.lock).toBeUndefined();
+  });
+
+  it('is no directory, and no pipe, which nobody may ever write into', async () => {
+    const directory = temporaryDirectory();
+    execFileSync('mkfifo', [join(directory, 'pipe')]);
+    expect((await errorOf(one(`--lock ${directory}`))).message).toContain('it is a directory');
+    expect((await errorOf(one(`--lock ${directory}/pipe`))).message).toContain('it is no regular file');
+  });
+});
+
+describe('mirrors of a build', () => {
+  it('may be directories relative to where the command, or the settings, stand', async () => {
+    expect(
+      (await one('--mirror ../kept --mirror https://mirror.example.org/alpine')).packages.mirrors,
+    ).toEqual([resolve('../kept'), 'https://mirror.example.org/alpine']);
+    const root = temporaryDirectory();
+    const [options] = await readBuildOptions(
+      sources('build --target vm --no-ssh-key', { mirror: ['kept', 'deb http://x y z'] }, {}, root),
+    );
+    expect(options!.packages.mirrors).toEqual([join(root, 'kept'), 'deb http://x y z']);
   });
 });

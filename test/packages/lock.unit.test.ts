@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { LockedPackage } from '../../src/model.ts';
+import type { Lock, LockedPackage } from '../../src/model.ts';
 import { parseUris } from '../../src/packages/deb/resolve.ts';
 import { formatLocks, makeLock, readLock, readLocks } from '../../src/packages/lock.ts';
 import { resolvePackages, requireVendoring } from '../../src/packages/packages.ts';
@@ -147,7 +147,16 @@ describe('a lock file', () => {
     ['is no JSON', () => fileOf('{'), /it is not JSON/],
     ['is empty', () => fileOf(''), /it is not JSON/],
     ['is cut off', () => fileOf(written().slice(0, -20)), /it is not JSON/],
-    ['is of another format', () => fileOf(written().replace('"format": 1', '"format": 2')), /format: /],
+    [
+      'is of another format',
+      () => fileOf(written().replace('"format": 1', '"format": 2')),
+      /it has format 2, and this/,
+    ],
+    [
+      'has a package twice',
+      () => fileOf(written(lockOf(entry(), entry()))),
+      /busybox-static stands in it twice/,
+    ],
     [
       'has one field more',
       () => changed((image) => Object.assign(image, { more: 1 })),
@@ -157,6 +166,11 @@ describe('a lock file', () => {
       'has another digest',
       () => changed((image) => Object.assign(image, { digest: 'f'.repeat(64) })),
       /the digest of treeline\/debian-12\/x86_64\/vm is not that of its packages/,
+    ],
+    [
+      'has another size of a package',
+      () => changed((image) => Object.assign(image, { packages: [entry({ size: 12 })] })),
+      /is not that of its packages/,
     ],
     [
       'has a package more than its digest says',
@@ -213,6 +227,30 @@ describe('a lock file', () => {
     expect(error.message).toContain('it has no packages of treeline/debian-12/x86_64/lxc');
     expect(error.hint).toContain('treeline/debian-12/x86_64/vm');
     expect(error.hint).toContain('npm run lock -- --target vm');
+  });
+});
+
+describe('the lock of an image', () => {
+  const ref = recipe().ref;
+  const lockFile = (locks: Record<string, Lock>): string => {
+    const path = join(temporaryDirectory(), 'treeline.lock.json');
+    writeFileSync(path, formatLocks(new Map(Object.entries(locks))));
+    return path;
+  };
+
+  it('of another base is told apart from none', async () => {
+    const path = lockFile({ 'treeline/alpine-v3.19/x86_64/vm': lockOf(entry()) });
+    const error = await errorOf(readLock(path, recipe()));
+    expect(error.message).toContain(`it has no packages of ${ref}`);
+    expect(error.hint).toContain('--base alpine-v3.19 uses that');
+  });
+
+  it('whose packages are of another distribution is refused', async () => {
+    const path = lockFile({
+      [ref]: makeLock({ ...distribution, release: '11' }, { packages: [entry()] }),
+    });
+    const error = await errorOf(readLock(path, recipe()));
+    expect(error.message).toContain('its packages are of Debian GNU/Linux 11 (deb)');
   });
 });
 

@@ -181,7 +181,9 @@ async function bring(
     path: arrived,
     limit: Math.min(entry.size, largestPackage),
     what: `${entry.name} ${entry.version}`,
-    hint: 'A mirror that changed in the meantime has a newer version: run the same command again with --refresh. Alpine deletes superseded packages; npm run vendor keeps those of a lock.',
+    hint: sources.every(isDirectory)
+      ? 'The directory lacks it, or has another file of that name: npm run vendor writes it anew.'
+      : 'A mirror that changed in the meantime has a newer version: run the same command again with --refresh. Alpine deletes superseded packages; npm run vendor keeps those of a lock.',
     silent,
     verify: async () => {
       file = placed(await readBytes(arrived), paths, expectations);

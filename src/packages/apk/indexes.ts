@@ -105,7 +105,9 @@ async function bringIndex(
     path: fresh(file),
     limit: largestIndex,
     what: `the package index ${repository.name} of ${distribution.name} ${distribution.release}`,
-    hint: 'Check the network and the name of the release, name another mirror with --mirror, or build from what was fetched before with --offline.',
+    hint: sources.every(isDirectory)
+      ? 'Is the directory a mirror (MIRROR/RELEASE/REPOSITORY/ARCH), and does it have this release? --base NAME-RELEASE names another one.'
+      : 'Check the network and the name of the release, name another mirror with --mirror, or build from what was fetched before with --offline.',
     verify: async (source) => {
       const bytes = await readBytes(fresh(file));
       if (known?.equals(bytes) === true) return;

@@ -26,7 +26,18 @@ export function mirrorsOf(recipe: Recipe, options: PackageOptions): readonly str
       hint: 'Name one with --mirror URL (or a directory), or with the setting mirrors of a layer.',
     });
   }
-  return mirrors.map(localPath);
+  return mirrors.map((mirror) => localPath(checkedMirror(mirror)));
+}
+
+function checkedMirror(mirror: string): string {
+  const isFile = /^file:\/\/(localhost)?\//.test(mirror);
+  if (isFile || /^https?:\/\/[^/\s]/.test(mirror) || mirror.startsWith('/')) return mirror;
+  const reason = mirror.startsWith('deb ')
+    ? 'a line of sources.list is for the base debian'
+    : 'it is no address of a mirror';
+  throw new TreelineError('usage', `Cannot use the mirror ${mirror}: ${reason}`, {
+    hint: 'Name a URL (http://…, https://…, file:///…) or a directory.',
+  });
 }
 
 /**

@@ -97,6 +97,7 @@ export async function unpackTools(host: Host, tools: readonly FetchedPackage[]):
         args: [
           '--extract',
           '--gzip',
+          '--warning=no-unknown-keyword',
           '--file',
           path,
           '--directory',
@@ -129,13 +130,13 @@ async function commandOf(directory: string): Promise<string[]> {
   for (const path of ['sbin/apk.static', 'usr/sbin/apk.static', 'usr/bin/apk.static', 'bin/apk.static']) {
     if (await pathExists(join(directory, path))) return [`${programPlace}/${path}`];
   }
-  const loader = `${programPlace}/lib/ld-musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`;
+  const loader = `lib/ld-musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`;
   const libraries = `${programPlace}/lib:${programPlace}/usr/lib`;
   for (const path of ['sbin/apk', 'usr/sbin/apk', 'usr/bin/apk']) {
-    if (await pathExists(join(directory, path)))
-      return [loader, '--library-path', libraries, `${programPlace}/${path}`];
+    if ((await pathExists(join(directory, path))) && (await pathExists(join(directory, loader))))
+      return [`${programPlace}/${loader}`, '--library-path', libraries, `${programPlace}/${path}`];
   }
-  throw new TreelineError('package', `Cannot run apk: the packages in ${directory} have no such program`, {
-    hint: 'Remove that directory, and build again with --refresh.',
+  throw new TreelineError('package', `Cannot run apk: what should make it run lacks apk, or musl’s loader`, {
+    hint: 'Build again with --refresh; where a lock names the packages (its list tools), make a new one with npm run lock.',
   });
 }

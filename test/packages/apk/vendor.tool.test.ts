@@ -6,6 +6,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -230,6 +231,23 @@ describe.skipIf(cannotInstall)(`vendoring (${cannotInstall ?? 'with Alpine’s o
     expect(readFileSync(directory, 'utf8')).toBe('a file');
   });
 
+  it('one of two images again is refused: the packages of the other would be lost', async () => {
+    const { directory, vendor } = await setUp();
+    await vendor(['vm', 'lxc']);
+    const before = snapshot(directory);
+    const error = await errorOf(vendor(['vm']));
+    expect(error.code).toBe('usage');
+    expect(error.message).toContain('it also holds the packages of treeline/alpine-v3.19/x86_64/lxc');
+    expect(differences(before, snapshot(directory))).toEqual([]);
+  });
+
+  it('through a symbolic link is refused as such', async () => {
+    const { directory, vendor } = await setUp();
+    mkdirSync(`${directory}-real`);
+    symlinkSync(`${directory}-real`, directory);
+    expect((await errorOf(vendor())).message).toContain('it is a symbolic link');
+  });
+
   it('into a checkout in which a lock lies is refused: it would replace the checkout', async () => {
     const { vendor, directory, host, images } = await setUp();
     layFiles(directory, { 'src/precious.ts': 'x', 'package.json': '{}' });
@@ -296,6 +314,27 @@ describe.skipIf(cannotInstall)('locking', () => {
     const lock = await resolvePackages(host, recipe, image!.packages);
     expect(lock).toEqual(locks.get(recipe.ref));
     expect(lock.packages.find(({ name }) => name === 'libweb')!.version).toBe('1.0-r0');
+  });
+
+  it('one image leaves what the file says of others', async () => {
+    const { host, images } = await setUp();
+    const file = join(temporaryDirectory(), 'x.lock.json');
+    await lockImages(host, images(['vm', 'lxc']), file);
+    const before = readFileSync(file, 'utf8');
+    expect(await lockImages(host, images(['vm']), file)).toEqual(['treeline/alpine-v3.19/x86_64/lxc']);
+    expect(readFileSync(file, 'utf8')).toBe(before);
+  });
+
+  it('into a directory, or over a file that is no lock, is refused and leaves nothing', async () => {
+    const { host, images } = await setUp();
+    const parent = temporaryDirectory();
+    const [directory, file] = [join(parent, 'directory'), join(parent, 'file')];
+    mkdirSync(directory);
+    writeFileSync(file, 'a letter');
+    expect((await errorOf(lockImages(host, images(['vm']), directory))).code).toBe('usage');
+    expect((await errorOf(lockImages(host, images(['vm']), file))).code).toBe('package');
+    expect(readdirSync(parent)).toEqual(['directory', 'file']);
+    expect(readFileSync(file, 'utf8')).toBe('a letter');
   });
 
   it('that fails leaves the lock that was there', async () => {

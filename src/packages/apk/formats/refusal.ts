@@ -11,10 +11,16 @@ export class Refusal extends TreelineError {
     reason: string,
     details: { hint?: string | undefined; subject?: string; cause?: unknown } = {},
   ) {
-    super('package', `Cannot use ${details.subject ?? 'the archive'}: ${reason}`, details);
+    super('package', `Cannot use ${details.subject ?? 'the archive'}: ${reason}`, {
+      ...details,
+      hint: details.hint ?? usualHint,
+    });
     this.reason = reason;
   }
 }
+
+const usualHint =
+  'Fetch it again (--refresh), or from another mirror with --mirror; npm run vendor writes a vendored directory anew.';
 
 /** Runs `work`; a Refusal in it becomes one that names `subject`, e.g. `busybox-1.36.1-r15`. */
 export function within<Result>(subject: string, work: () => Result): Result {

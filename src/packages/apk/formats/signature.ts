@@ -62,7 +62,7 @@ export function verifySignature(
   }
   const names = signatures.map(({ keyName }) => keyName).join(', ');
   throw new Refusal(`it is signed by ${names}, which is not among the ${keys.length} pinned keys`, {
-    hint: 'If you trust that key, put its file into the keys directory of the layer that names the repository.',
+    hint: 'If you trust that key, put its file into the keys directory of the layer that names the repository, and its name into the list `keys` of that repository where it has one.',
   });
 }
 

@@ -4,13 +4,11 @@ import { downloadFromAny } from '../../host/download.ts';
 import { TreelineError } from '../../host/errors.ts';
 import { makeDirectory, move, pathExists, readBytes, remove, sha256 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
-import type { Lock, LockedPackage, PackageSet, Recipe } from '../../model.ts';
+import type { LockedPackage, Recipe } from '../../model.ts';
 import { throughRootLinks } from '../../recipe/tree-paths.ts';
-import type { PackageOptions } from '../backend.ts';
 import { checkPackage, verifyPackage } from './formats/package-file.ts';
 import type { ApkPackage } from './formats/package-file.ts';
-import { installApks } from './install.ts';
-import { isDirectory, mirrorsOf, packageFile, repositoriesOf } from './repositories.ts';
+import { isDirectory, packageFile } from './repositories.ts';
 import type { ApkRepository } from './repositories.ts';
 
 /** A package in the cache, verified. */
@@ -19,26 +17,6 @@ export interface FetchedPackage {
   /** Absolute. */
   path: string;
   apk: ApkPackage;
-}
-
-/** Lock → PackageSet. Packages are kept by checksum; what is damaged is fetched again. */
-export async function fetchApks(
-  host: Host,
-  lock: Lock,
-  recipe: Recipe,
-  options: PackageOptions,
-): Promise<PackageSet> {
-  const repositories = await repositoriesOf(host, recipe, mirrorsOf(recipe, options));
-  const wanted = [...lock.packages, ...lock.tools];
-  const fetched = await fetchPackages(host, wanted, { repositories, recipe, offline: options.offline });
-  const files = fetched.slice(0, lock.packages.length);
-  const tools = fetched.slice(lock.packages.length);
-  return {
-    lock,
-    files,
-    newest: Math.max(0, ...files.map(({ apk }) => apk.buildDate)),
-    install: (root) => installApks(host, { recipe, packages: files, tools, root }),
-  };
 }
 
 /** The most that a package may have, in bytes, whatever an index says. */

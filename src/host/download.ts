@@ -42,7 +42,7 @@ export async function download(
 }
 
 async function copyLocal(source: string, part: string, limit: number): Promise<DownloadResult> {
-  // A mirror may be a farm of links.
+  // A mirror may consist of links.
   const file = await realPath(source).catch(() => source);
   const entry = await readEntry(file);
   if (entry?.kind !== 'file') return { failure: 'missing', detail: `there is no file ${source}` };

@@ -3,7 +3,7 @@
  * directory with the Debian packages of a built VM image (WORKSPACE/.treeline/cache/packages).
  *
  *     npx esbuild test/helpers/alpine-mirror-main.ts --bundle --platform=node --format=esm --packages=external --outdir=dist/test
- *     node dist/test/alpine-mirror-main.js /tmp/mirror WORKSPACE/.treeline/cache/packages
+ *     node dist/test/alpine-mirror-main.js DIRECTORY WORKSPACE/.treeline/cache/packages
  */
 import { alpineMissing, alpineRelease, makeAlpineMirror } from './alpine-mirror.ts';
 

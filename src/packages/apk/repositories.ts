@@ -72,7 +72,7 @@ function placesOf({ name, url }: Repository, mirrors: readonly string[], release
 }
 
 const readKeys = ({ keys }: Repository): Promise<PublicKey[]> =>
-  Promise.all(keys.map(async ({ name, path }) => parsePublicKey(name, await readText(path))));
+  Promise.all(keys.map(async ({ name, path }) => parsePublicKey(name, await readText(path), path)));
 
 /** Whether a place is on this machine. */
 export const isDirectory = (place: string): boolean => place.startsWith('/');

@@ -47,8 +47,8 @@ export async function warmUp(target: SmallTarget = 'lxc'): Promise<void> {
   makeLayers();
   await withExclusive(async () => {
     await buildWarm(target);
-    if (!hasHistory(target)) return;
-    // Layers or packages changed since the last run: begin again, from the cache.
+    if (!hasHistory(target) && saysWhatWasBuilt(target)) return;
+    // Layers, packages or what a commit says of them changed since the last run: begin again, from the cache.
     forgetBuilds(warm(target));
     await buildWarm(target);
   });
@@ -62,6 +62,21 @@ async function buildWarm(target: SmallTarget): Promise<void> {
 function hasHistory(target: SmallTarget): boolean {
   const repository = join(warm(target), '.treeline/repo');
   return spawnSync('ostree', [`--repo=${repository}`, 'rev-parse', `${refPrefix}/${target}^`]).status === 0;
+}
+
+/** Whether the commit's own words are those that this version of the program would write. */
+function saysWhatWasBuilt(target: SmallTarget): boolean {
+  const latest = join(warm(target), 'out/debian-12/x86_64', target, 'latest/manifest.json');
+  const { lock } = JSON.parse(readFileSync(latest, 'utf8')) as { lock: string };
+  const stated = spawnSync(
+    'ostree',
+    [
+      `--repo=${join(warm(target), '.treeline/repo')}`,
+      ...['show', '--print-metadata-key=treeline.lock', `${refPrefix}/${target}`],
+    ],
+    { encoding: 'utf8' },
+  );
+  return stated.stdout.includes(lock);
 }
 
 async function withExclusive(work: () => Promise<void>): Promise<void> {

@@ -43,7 +43,7 @@ export async function lockImages(
     });
   }
   const before = kind === undefined ? new Map<string, Lock>() : await readLocks(file);
-  const locks = locksOf(await resolveAll(host, requests));
+  const locks = locksOf(await resolveAll(host, requests, await readRecipes(requests)));
   await writeFileAtomically(file, formatLocks(new Map([...before, ...locks])));
   return [...before.keys()].filter((ref) => !locks.has(ref));
 }
@@ -63,13 +63,13 @@ export async function vendorImages(
   // An earlier command was killed between its last two steps.
   if (!(await pathExists(directory)) && (await pathExists(old))) await move(old, directory);
   await refuseForeign(directory);
-  const recipes = await Promise.all(requests.map(({ request }) => readRecipe(request)));
+  const recipes = await readRecipes(requests);
   requireVendoring(recipes);
   await refuseLoss(
     directory,
     recipes.map(({ ref }) => ref),
   );
-  const images = await resolveAll(host, requests);
+  const images = await resolveAll(host, requests, recipes);
   await remove(fresh);
   try {
     const packages = await host.stage(
@@ -88,11 +88,19 @@ export async function vendorImages(
   }
 }
 
-async function resolveAll(parent: Host, requests: readonly BuildOptions[]): Promise<LockedImage[]> {
+const readRecipes = (requests: readonly BuildOptions[]): Promise<Recipe[]> =>
+  Promise.all(requests.map(({ request }) => readRecipe(request)));
+
+/** `recipes`: of the requests, in their order. */
+async function resolveAll(
+  parent: Host,
+  requests: readonly BuildOptions[],
+  recipes: readonly Recipe[],
+): Promise<LockedImage[]> {
   const images: LockedImage[] = [];
-  for (const { request, packages: options } of requests) {
+  for (const [index, { request, packages: options }] of requests.entries()) {
     const host = withinScope(parent, request.target);
-    const recipe = await readRecipe(request);
+    const recipe = recipes[index]!;
     const lock = await host.stage(
       'resolve',
       () => resolvePackages(host, recipe, options),

@@ -25,6 +25,9 @@ export interface Command {
   hint?: string;
 }
 
+/** For `accept`: the caller judges the exit code; a command then only fails where it was killed. */
+export const anyExitCode: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
+
 export interface CommandOutput {
   stdout: string;
   stderr: string;

@@ -1,3 +1,4 @@
+import { anyExitCode } from './command.ts';
 import { proxyVariables } from './environment.ts';
 import { TreelineError } from './errors.ts';
 import { copy, fileSize, move, pathExists, readEntry, realPath, remove } from './files.ts';
@@ -82,7 +83,7 @@ async function fetch(
         ...['--write-out', '%{http_code}', '--output', part, '--globoff', '--url', source],
       ],
       env: proxyVariables(),
-      accept: Array.from({ length: 128 }, (_, code) => code),
+      accept: anyExitCode,
     })
     .catch((error: unknown) => endedByLimit(error));
   const status = Number(stdout.trim().slice(-3));

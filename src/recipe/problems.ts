@@ -36,10 +36,11 @@ export class Problems {
 export const compareText = (one: string, two: string): number => (one < two ? -1 : one > two ? 1 : 0);
 
 /** `file:line` as a person can open it from here. */
-export function place(origin: Origin): string {
-  const file = shownPath(origin.file);
-  return origin.line === undefined ? file : `${file}:${origin.line}`;
-}
+export const place = (origin: Origin): string => absolutePlace({ ...origin, file: shownPath(origin.file) });
+
+/** `file:line` as a person can open it from anywhere. */
+export const absolutePlace = ({ file, line }: Origin): string =>
+  line === undefined ? file : `${file}:${line}`;
 
 function shownPath(file: string): string {
   const fromHere = relative(process.cwd(), file);

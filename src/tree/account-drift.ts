@@ -2,6 +2,7 @@ import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit, Origin, Tree } from '../model.ts';
 import { readCommittedText } from '../ostree/commit-file.ts';
+import { absolutePlace } from '../recipe/problems.ts';
 import type { Accounts } from './account-files.ts';
 import { parseAccounts } from './account-files.ts';
 import type { Pins, StatedAccounts } from './account-pins.ts';
@@ -132,9 +133,7 @@ export function driftError(
 }
 
 const statedAt = (origin: Origin | undefined): string =>
-  origin === undefined
-    ? ''
-    : ` (stated in ${origin.file}${origin.line === undefined ? '' : `:${origin.line}`})`;
+  origin === undefined ? '' : ` (stated in ${absolutePlace(origin)})`;
 
 /** Ids that nobody had before and nobody has now, for the names that got an id of a name that is gone. */
 export function freePins(

@@ -1,3 +1,4 @@
+import { anyExitCode } from '../host/command.ts';
 import type { Command } from '../host/command.ts';
 import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
@@ -42,8 +43,6 @@ function endedBySignal(error: unknown): { exitCode: undefined; stdout: string; s
   if (!(error instanceof TreelineError) || error.code !== 'command') throw error;
   return { exitCode: undefined, stdout: error.output ?? '', stderr: '' };
 }
-
-const anyExitCode = Array.from({ length: 256 }, (_, code) => code);
 
 function hookVariables(recipe: Recipe): Record<string, string> {
   const { distribution, request } = recipe;

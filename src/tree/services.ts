@@ -3,6 +3,7 @@ import { knownNamesHint } from '../host/nearest.ts';
 import { runlevels } from '../model.ts';
 import type { Recipe } from '../model.ts';
 import { readdir } from 'node:fs/promises';
+import { absolutePlace } from '../recipe/problems.ts';
 import { resolveInTree } from './paths.ts';
 import { putDirectory, putLink } from './write.ts';
 
@@ -14,10 +15,7 @@ export async function enableServices(root: string, recipe: Recipe): Promise<void
     for (const service of recipe.settings.services[runlevel]) {
       if (!present.includes(service)) {
         const origin = recipe.origins.get(`services.${runlevel}.${service}`);
-        const by =
-          origin === undefined
-            ? ''
-            : ` (asked for by ${origin.file}${origin.line === undefined ? '' : `:${origin.line}`})`;
+        const by = origin === undefined ? '' : ` (asked for by ${absolutePlace(origin)})`;
         throw new TreelineError(
           'recipe',
           `Cannot enable the service ${service}${by}: the tree has no /etc/init.d/${service}`,

@@ -41,12 +41,8 @@ export async function installApks(
     description: recipe.ref,
     share: true,
   });
-  const repositories = [{ name: 'packages', tag: undefined, directory }];
-  if (recipe.provided.length > 0) {
-    const own = { name: standIn, tag: undefined, directory: join(scratch, standIn) };
-    await writeStandIn(own.directory, recipe, key);
-    repositories.push(own);
-  }
+  const own = await writeStandIn(join(scratch, standIn), recipe, key);
+  const repositories = [{ name: 'packages', tag: undefined, directory }, ...own];
   const program = await unpackTools(host, tools);
   const call = { program, root, repositories, keys: [key.public], architecture, scratch };
   const world = untaggedWorldOf(recipe);

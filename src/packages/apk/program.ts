@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { anyExitCode } from '../../host/command.ts';
 import type { CommandOutput } from '../../host/command.ts';
 import { makeDirectory, remove, writeFile } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
@@ -74,5 +75,3 @@ export async function runApk(host: Host, call: ApkCall): Promise<CommandOutput> 
     doing: 'run apk',
   });
 }
-
-const anyExitCode = Array.from({ length: 256 }, (_, code) => code);

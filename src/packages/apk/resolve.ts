@@ -75,8 +75,7 @@ async function ask(
     const root = join(scratch, 'root');
     await makeDirectory(root);
     const key = await openWorkspaceKey(host.workspace);
-    const own = { name: standIn, tag: undefined, directory: join(scratch, 'provided') };
-    if (recipe.provided.length > 0) await writeStandIn(own.directory, recipe, key);
+    const own = await writeStandIn(join(scratch, standIn), recipe, key);
     const call = {
       program,
       root,
@@ -88,7 +87,7 @@ async function ask(
     await runApk(host, { ...call, repositories: [], args: ['--initdb', 'add'] });
     const output = await runApk(host, {
       ...call,
-      repositories: recipe.provided.length > 0 ? [...repositories, own] : repositories,
+      repositories: [...repositories, ...own],
       args: ['--simulate', 'add', ...worldOf(recipe)],
     });
     if (output.exitCode !== 0) throw unresolvable(recipe, output);

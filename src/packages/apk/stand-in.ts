@@ -6,15 +6,22 @@ import { writeIndex } from './formats/index-file.ts';
 import { indexEntryOf, verifyPackage } from './formats/package-file.ts';
 import { gzip } from './formats/signature.ts';
 import { tarEnd, tarFile } from './formats/tar-writer.ts';
+import type { VisibleRepository } from './program.ts';
 import { packageFile } from './repositories.ts';
 import type { WorkspaceKey } from './workspace-key.ts';
 import { standIn } from './world.ts';
 
 /**
  * Writes a repository below `directory` with one empty package that provides what the recipe's setting `provided` names:
- * apk then takes it as installed. Only the signature depends on the key, not the size.
+ * apk then takes it as installed. Only the signature depends on the key, not the size. No repository where nothing is
+ * provided.
  */
-export async function writeStandIn(directory: string, recipe: Recipe, key: WorkspaceKey): Promise<void> {
+export async function writeStandIn(
+  directory: string,
+  recipe: Recipe,
+  key: WorkspaceKey,
+): Promise<VisibleRepository[]> {
+  if (recipe.provided.length === 0) return [];
   const { architecture } = recipe.distribution;
   const bytes = standInPackage(recipe, key);
   const apk = verifyPackage(bytes, { label: standIn, keys: [key.public], setuid: [] });
@@ -23,6 +30,7 @@ export async function writeStandIn(directory: string, recipe: Recipe, key: Works
   await writeFile(path, bytes);
   const index = writeIndex([indexEntryOf(apk)], { description: standIn, key: key.signing });
   await writeFile(join(directory, architecture, 'APKINDEX.tar.gz'), index);
+  return [{ name: standIn, tag: undefined, directory }];
 }
 
 /** An Alpine package (apk-tools 2): signature, control and data member. */

@@ -1,6 +1,8 @@
 import type { CommandOutput } from '../../host/command.ts';
 import { TreelineError } from '../../host/errors.ts';
 import type { Recipe } from '../../model.ts';
+import { absolutePlace } from '../../recipe/problems.ts';
+import { withoutTag } from './world.ts';
 
 /**
  * What apk says when it cannot install what is asked for, in words that name the layers:
@@ -92,11 +94,7 @@ function blame(recipe: Recipe, names: readonly string[]): string {
   return names
     .map((name) => {
       const asking = recipe.packages.find((entry) => withoutTag(entry.name) === withoutTag(name));
-      if (asking === undefined) return name;
-      const { file, line } = asking.origin;
-      return `${name} (asked for by ${file}${line === undefined ? '' : `:${line}`})`;
+      return asking === undefined ? name : `${name} (asked for by ${absolutePlace(asking.origin)})`;
     })
     .join(', ');
 }
-
-const withoutTag = (name: string): string => name.replace(/@.*$/, '');

@@ -10,5 +10,7 @@ export const worldOf = (recipe: Recipe): string[] => [
 ];
 
 /** The same where there is one repository without tags. */
-export const untaggedWorldOf = (recipe: Recipe): string[] =>
-  worldOf(recipe).map((name) => name.replace(/@.*$/, ''));
+export const untaggedWorldOf = (recipe: Recipe): string[] => worldOf(recipe).map(withoutTag);
+
+/** `NAME@TAG` → `NAME` */
+export const withoutTag = (name: string): string => name.replace(/@.*$/, '');

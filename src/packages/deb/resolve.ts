@@ -12,6 +12,7 @@ import {
 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
 import type { Lock, LockedPackage, Recipe } from '../../model.ts';
+import { absolutePlace } from '../../recipe/problems.ts';
 import type { PackageOptions } from '../backend.ts';
 import { makeLock } from '../lock.ts';
 import type { Apt } from './apt.ts';
@@ -163,9 +164,7 @@ function unresolvable(recipe: Recipe, { stdout, stderr }: CommandOutput): Treeli
   }
   const blame = names.map((name) => {
     const origin = recipe.packages.find((entry) => entry.name === name)?.origin;
-    return origin
-      ? `${name} (asked for by ${origin.file}${origin.line === undefined ? '' : `:${origin.line}`})`
-      : name;
+    return origin ? `${name} (asked for by ${absolutePlace(origin)})` : name;
   });
   const { name, release } = recipe.distribution;
   return new TreelineError(

@@ -131,8 +131,6 @@ export const remove = (
 ): Promise<void> => rm(path, { recursive: true, force: true, ...retry });
 export const move = (from: string, to: string): Promise<void> => rename(from, to);
 export const makeLink = (target: string, path: string): Promise<void> => fs.symlink(target, path);
-/** A symlink's text. */
-export const readLink = (path: string): Promise<string> => fs.readlink(path);
 export const makeHardLink = (existing: string, path: string): Promise<void> => fs.link(existing, path);
 export const changeMode = (path: string, mode: number): Promise<void> => fs.chmod(path, mode);
 export const setTimes = (path: string, seconds: number): Promise<void> => fs.utimes(path, seconds, seconds);

@@ -3,10 +3,18 @@ import { join, resolve } from 'node:path';
 import type { Arguments } from './cli/arguments.ts';
 import { helpText, parseArguments } from './cli/arguments.ts';
 import type { Sources } from './cli/build-options.ts';
-import { parseCount, parsePort, readBuildOptions, readUpdateOptions } from './cli/build-options.ts';
+import {
+  parseCount,
+  parsePort,
+  readBuildOptions,
+  readPublishOptions,
+  readSignKeys,
+  readUpdateOptions,
+} from './cli/build-options.ts';
 import { recordChoices } from './cli/choices.ts';
 import { explainingDamage } from './cli/damaged-repository.ts';
-import { presentLock, presentReleases, presentUpdate, presentVendored } from './cli/present.ts';
+import { presentKeys, presentLock, presentReleases, presentUpdate, presentVendored } from './cli/present.ts';
+import { presentProofs, readProveOptions, requireProved } from './cli/prove.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
 import { allCommandsEnded } from './host/command.ts';
@@ -24,9 +32,11 @@ import { openWorkspace, prepareWorkspace } from './host/workspace.ts';
 import { lockImages, vendorImages } from './lock-images.ts';
 import type { BuildOptions } from './options.ts';
 import { build, buildUpdate } from './pipeline.ts';
+import { prove } from './prove/prove.ts';
 import { setUp } from './setup.ts';
 import { explainRecipe, readRecipe, recipeAsJson } from './recipe/index.ts';
 import { withUpdateUrl } from './recipe/override.ts';
+import { listKeys, retireKeys, rotateKeys } from './release/key-rotation.ts';
 import { listReleases } from './release/releases.ts';
 import { fillArchive, openArchive } from './release/archive-repository.ts';
 import { serveDirectory } from './release/serve.ts';
@@ -37,7 +47,7 @@ const keptLogs = 20;
 
 /**
  * Runs one command of the user's. `argv`: command and options; `home`: the checkout. Resolves to the exit code:
- * 0 done, 1 failed, 2 wrong usage, 130 stopped by the user.
+ * 0 done, 1 failed, 2 wrong usage, 3 nothing to prove, 130 stopped by the user.
  */
 export async function main(argv: readonly string[], home: string): Promise<number> {
   // What is built must not depend on the caller's.
@@ -58,9 +68,10 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     const building = ['build', 'build-update', 'lock', 'vendor', 'setup'].includes(args.command);
     const stop = stopOnSignals();
     if (building && args.command !== 'setup') requireRoot(args.command);
-    if (building) prepareWorkspace(workspace);
-    const log = building ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
-    if (building) logPath = log.path;
+    const logged = building || args.command === 'prove';
+    if (logged) prepareWorkspace(workspace);
+    const log = logged ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
+    if (logged) logPath = log.path;
     const mode = chooseMode({ json, quiet: args.has('quiet'), isTTY: process.stdout.isTTY });
     const reporter = createReporter({ mode, stream: process.stdout });
     const record = (event: object): void => log.line(JSON.stringify(event));
@@ -101,6 +112,10 @@ function run(host: Host, sources: Sources): Promise<number> {
       return runExplain(sources);
     case 'boot':
       return runBoot(host, sources.args);
+    case 'prove':
+      return runProve(host, sources);
+    case 'keys':
+      return runKeys(host, sources);
     case 'serve':
       return runServe(host, sources.args);
   }
@@ -109,7 +124,7 @@ function run(host: Host, sources: Sources): Promise<number> {
 async function runBuild(host: Host, sources: Sources): Promise<number> {
   const requests = await readBuildOptions(sources);
   await holdingWorkspace(host, { doing: 'Building', requests }, async (building) => {
-    const releases = await build(building, requests);
+    const releases = await build(building, requests, readSignKeys(sources));
     await recordAll(host, requests, releases);
     host.emit(presentReleases(releases));
   });
@@ -118,8 +133,9 @@ async function runBuild(host: Host, sources: Sources): Promise<number> {
 
 async function runBuildUpdate(host: Host, sources: Sources): Promise<number> {
   const requests = await readUpdateOptions(sources);
+  const publishing = readPublishOptions(sources);
   await holdingWorkspace(host, { doing: 'Building', requests }, async (building) => {
-    const update = await buildUpdate(building, requests);
+    const update = await buildUpdate(building, requests, publishing);
     if (update.changed) await recordAll(host, requests, update.releases);
     host.emit(presentUpdate(update, updatesDirectory(host.workspace)));
   });
@@ -208,6 +224,50 @@ async function runBoot(host: Host, args: Arguments): Promise<number> {
   });
 }
 
+async function runKeys(host: Host, sources: Sources): Promise<number> {
+  const { args } = sources;
+  const step = parseKeyStep(args.operand);
+  const named = readSignKeys(sources);
+  if (named !== undefined) {
+    throw new TreelineError(
+      'usage',
+      `Cannot list or change keys: treeline.yaml signs with ${named.names.join(', ')}`,
+      {
+        hint: 'They are exchanged there: name old and new, publish a release, then name the new one alone. See docs/keys.md.',
+      },
+    );
+  }
+  const { workspace } = host;
+  requireTools(['build']);
+  prepareWorkspace(workspace);
+  const farewell = { program: 'gpgconf', args: ['--homedir', workspace.keys, '--kill', 'gpg-agent'] };
+  const lock = await takeLock(workspace.lockFile, 'change keys', farewell);
+  try {
+    await removeAll([workspace.temporary]);
+    const changes = {
+      rotate: () => rotateKeys(host),
+      retire: () => retireKeys(host, { force: args.has('force') }),
+    };
+    const keys = await (step === undefined ? listKeys(host) : changes[step]());
+    if (step === 'retire') {
+      const text = 'A machine that has not taken a release signed by both keys cannot be updated any more';
+      host.emit({ type: 'warning', text });
+    }
+    host.emit(presentKeys(keys, step));
+  } finally {
+    await removeAll([workspace.temporary]).catch((error: Error) => host.log.line(error.message));
+    await lock.release();
+  }
+  return 0;
+}
+
+function parseKeyStep(word: string | undefined): 'rotate' | 'retire' | undefined {
+  if (word === undefined || word === 'rotate' || word === 'retire') return word;
+  throw new TreelineError('usage', `Cannot ${word} keys: there is no such step`, {
+    hint: 'npm run keys lists them; npm run keys -- rotate makes a new one; npm run keys -- retire ends the use of the old one.',
+  });
+}
+
 async function newestImage(host: Host): Promise<string> {
   for (const { directory, manifest } of await listReleases(host.workspace)) {
     const image = manifest.artifacts.find((artifact) => artifact.kind === 'disk-image');
@@ -216,6 +276,19 @@ async function newestImage(host: Host): Promise<string> {
   throw new TreelineError('usage', `Cannot boot: ${host.workspace.output} holds no disk image`, {
     hint: 'Build one first: npm run build:vm',
   });
+}
+
+async function runProve(host: Host, { args, home }: Sources): Promise<number> {
+  const options = readProveOptions(args, home);
+  const lock = await takeLock(host.workspace.lockFile, 'prove');
+  try {
+    const proofs = await prove(host, options);
+    requireProved(proofs);
+    host.emit(presentProofs(proofs));
+    return proofs.some(({ report }) => report.result === 'nothing') ? 3 : 0;
+  } finally {
+    await lock.release();
+  }
 }
 
 async function runServe(host: Host, args: Arguments): Promise<number> {

@@ -13,7 +13,7 @@ import type { Architecture, Commit, Lock, Recipe, Release } from './model.ts';
 import type { BuildOptions } from './options.ts';
 import { commitTree, readHead } from './ostree/commit.ts';
 import { recallCommit, rememberCommit } from './ostree/known-commits.ts';
-import type { SigningKey } from './ostree/signing.ts';
+import type { SigningKeys } from './ostree/signing.ts';
 import { formatLocks } from './packages/lock.ts';
 import { fetchPackages, resolvePackages } from './packages/packages.ts';
 import { readRecipe } from './recipe/recipe.ts';
@@ -35,7 +35,7 @@ export interface Image {
 }
 
 /** Request → Commit. Where the inputs are those of a known commit, nothing is built. */
-export async function prepareImage(parent: Host, options: BuildOptions, key: SigningKey): Promise<Image> {
+export async function prepareImage(parent: Host, options: BuildOptions, keys: SigningKeys): Promise<Image> {
   const host = withinScope(parent, options.request.target);
   const inputs = await readInputs(host, options);
   const recipe = await host.stage(
@@ -49,7 +49,7 @@ export async function prepareImage(parent: Host, options: BuildOptions, key: Sig
     ({ packages, digest }) => ({ detail: `${packages.length} packages, lock ${digest.slice(0, 12)}` }),
   );
   const head = await readHead(host, recipe.ref);
-  const digest = await treeDigest(recipe, lock, { key, epoch: options.epoch });
+  const digest = await treeDigest(recipe, lock, { keys, epoch: options.epoch });
   const known = await recallCommit(host, { ref: recipe.ref, inputs: digest, head });
   if (known !== undefined) {
     const commit = await host.stage(
@@ -59,7 +59,7 @@ export async function prepareImage(parent: Host, options: BuildOptions, key: Sig
     );
     return { host, options, recipe, lock, previous: head, commit, inputs };
   }
-  const commit = await makeCommit({ host, options, recipe, lock, key, head });
+  const commit = await makeCommit({ host, options, recipe, lock, keys, head });
   await rememberCommit(host, digest, commit);
   return { host, options, recipe, lock, previous: head, commit, inputs };
 }
@@ -69,10 +69,10 @@ async function makeCommit(parts: {
   options: BuildOptions;
   recipe: Recipe;
   lock: Lock;
-  key: SigningKey;
+  keys: SigningKeys;
   head: Commit | undefined;
 }): Promise<Commit> {
-  const { host, options, recipe, lock, key, head } = parts;
+  const { host, options, recipe, lock, keys, head } = parts;
   const scratch = join(host.workspace.temporary, `tree-${recipe.request.target}`);
   const packages = await host.stage(
     'fetch',
@@ -86,7 +86,7 @@ async function makeCommit(parts: {
         recipe,
         packages,
         epoch: options.epoch ?? packages.newest,
-        trustedKeys: key.publicKeyring,
+        trustedKeys: keys.publicKeyring,
         scratch,
       }),
     ({ kernel }) => ({ detail: kernel === undefined ? 'no kernel' : `kernel ${kernel}` }),
@@ -94,7 +94,7 @@ async function makeCommit(parts: {
   await checkAccountDrift(host, { tree, head });
   const commit = await host.stage(
     'commit',
-    () => commitTree(host, { tree, head, key }),
+    () => commitTree(host, { tree, head, keys }),
     (made) => ({ reused: made.id === head?.id, detail: describe(made) }),
   );
   await remove(scratch);
@@ -181,9 +181,9 @@ function refuseForeignArchitecture(wanted: Architecture): void {
 async function treeDigest(
   recipe: Recipe,
   lock: Lock,
-  { key, epoch }: { key: SigningKey; epoch: number | undefined },
+  { keys, epoch }: { keys: SigningKeys; epoch: number | undefined },
 ): Promise<string> {
-  const trusted = await fileSha256(key.publicKeyring);
+  const trusted = await fileSha256(keys.publicKeyring);
   return sha256(JSON.stringify([recipe.digest, lock.digest, codeDigest(), trusted, epoch ?? null]));
 }
 

@@ -273,16 +273,23 @@ export interface Commit {
   timestamp: number;
 }
 
-/** A static delta in one inline file. */
-export interface Delta {
-  ref: string;
+/** A static delta in one inline file, as it was made. */
+export interface UnprovenDelta {
   /** undefined: from nothing. */
-  from: string | undefined;
-  to: string;
+  from: Commit | undefined;
+  to: Commit;
   /** Absolute. */
   path: string;
   bytes: number;
   sha256: string;
+}
+
+/** A delta that was applied, and gave the commit. */
+export interface Delta extends UnprovenDelta {
+  /** Bytes that what it adds takes in a repository, by blocks of 4 KiB. */
+  unpackedBytes: number;
+  /** Bytes of memory that applying it took, rounded up to whole 4 MiB. */
+  memory: number;
 }
 
 // ── image/ ─────────────────────────────────────────────────────────────────────────────────────────────────

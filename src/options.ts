@@ -1,5 +1,6 @@
 import type { PackageOptions } from './packages/backend.ts';
 import type { Request } from './model.ts';
+import type { NamedKeys } from './ostree/user-keys.ts';
 
 /** What the command line said about an image, remembered so that build-update builds the same one again. Paths are absolute. */
 export interface Asked {
@@ -32,4 +33,14 @@ export interface BuildOptions {
   /** Seconds since 1970 that stand for "now" (SOURCE_DATE_EPOCH); undefined: the newest package's build date. */
   epoch: number | undefined;
   asked: Asked;
+}
+
+/** How updates are signed and offered, for all images of a workspace. */
+export interface PublishOptions {
+  /** Of the user's own GnuPG; undefined: the workspace's keys. */
+  signKeys: NamedKeys | undefined;
+  /** From how many of the last releases a delta leads to the new one; at least 1. */
+  deltas: number;
+  /** How long a signature of the index is good. */
+  validDays: number;
 }

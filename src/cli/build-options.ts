@@ -6,7 +6,8 @@ import { knownNamesHint } from '../host/nearest.ts';
 import type { Workspace } from '../host/workspace.ts';
 import type { Architecture, Target } from '../model.ts';
 import { targets } from '../model.ts';
-import type { Asked, BuildOptions } from '../options.ts';
+import type { Asked, BuildOptions, PublishOptions } from '../options.ts';
+import type { NamedKeys } from '../ostree/user-keys.ts';
 import type { Arguments } from './arguments.ts';
 import type { Choices } from './choices.ts';
 import { readChoices } from './choices.ts';
@@ -31,6 +32,7 @@ const otherNames: Readonly<Record<string, Architecture>> = {
   arm64: 'aarch64',
 };
 const defaultServices = ['sshd'];
+export const longestValidDays = 3650;
 
 /** One BuildOptions for each --target. Throws 'usage' where there is none. */
 export async function readBuildOptions(sources: Sources): Promise<BuildOptions[]> {
@@ -59,6 +61,25 @@ async function chooseBase({
     ? 'treeline.yaml names none'
     : 'this workspace has no treeline.yaml';
   return { base: 'debian', baseReason: `the default: ${why}` };
+}
+
+/** How the updates of a workspace are published. Throws 'usage'. */
+export function readPublishOptions(sources: Sources): PublishOptions {
+  const { args, settings } = sources;
+  return {
+    signKeys: readSignKeys(sources),
+    deltas: parseCount('deltas', args.value('deltas')) ?? settings.deltas ?? 1,
+    validDays: parseDays(args.value('valid-days')) ?? settings['valid-days'] ?? 90,
+  };
+}
+
+/** The keys of the user's own GnuPG that are to sign, in GNUPGHOME or ~/.gnupg; undefined where none is named. */
+export function readSignKeys({ args, settings, environment }: Sources): NamedKeys | undefined {
+  const given = args.values('sign-key');
+  const names = given.length > 0 ? given : (settings['sign-key'] ?? []);
+  if (names.length === 0) return undefined;
+  const home = environment['GNUPGHOME'] || join(homedir(), '.gnupg');
+  return { home: resolve(home), names };
 }
 
 /** Every image that was built before, as --base, --arch and --target narrow it, with what was asked for then. */
@@ -219,6 +240,18 @@ export function parseCount(option: string, text: string | undefined): number | u
     `Cannot use --${option} ${text}: it must be a whole number of at least 1`,
     {
       hint: `Give another number, or leave --${option} out.`,
+    },
+  );
+}
+
+function parseDays(text: string | undefined): number | undefined {
+  const days = parseCount('valid-days', text);
+  if (days === undefined || days <= longestValidDays) return days;
+  throw new TreelineError(
+    'usage',
+    `Cannot use --valid-days ${text}: ten years (${longestValidDays}) is the most`,
+    {
+      hint: 'Give a smaller number, or leave --valid-days out.',
     },
   );
 }

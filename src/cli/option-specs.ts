@@ -46,6 +46,11 @@ const building: OptionSpecs = {
   'no-ssh-key': { help: 'let no key in' },
   flat: { help: 'containers: also a plain root filesystem without updates' },
   keep: { value: 'N', help: 'how many releases of each image stay in the output directory (3)' },
+  'sign-key': {
+    value: 'KEY',
+    multiple: true,
+    help: 'sign with this key of your own GnuPG, a fingerprint or user id (the workspace’s own)',
+  },
 };
 
 const resolving: OptionSpecs = {
@@ -70,7 +75,12 @@ export const commands = {
   },
   'build-update': {
     summary: 'Build again; where something changed, make new images and the updates to them.',
-    options: { ...building, ...common },
+    options: {
+      ...building,
+      deltas: { value: 'N', help: 'from how many of the last releases a delta leads to the new one (1)' },
+      'valid-days': { value: 'N', help: 'for how many days machines believe the index (90)' },
+      ...common,
+    },
   },
   lock: {
     summary:
@@ -110,6 +120,34 @@ export const commands = {
       uefi: { help: 'start by UEFI firmware instead of BIOS' },
       persist: { help: 'keep what the machine writes, in the image itself' },
       print: { help: 'print the QEMU command instead of running it' },
+      ...common,
+    },
+  },
+  keys: {
+    summary: 'List the keys that sign updates, or exchange them.',
+    operand: {
+      value: 'rotate|retire',
+      required: false,
+      help: 'rotate: a new key signs beside the old one; retire: it signs alone from now on',
+    },
+    options: {
+      force: { help: 'retire even if machines may be left behind' },
+      ...common,
+    },
+  },
+  prove: {
+    summary:
+      'Start older releases, upgrade them to the newest one, and roll back: what machines will do with it. Exit code 0: all of it worked; 1: something did not; 3: no older release is kept.',
+    options: {
+      base: { value: 'NAME', help: 'only images on this base: debian, or with the release, debian-12' },
+      target: {
+        value: 'NAME',
+        multiple: true,
+        help: 'vm, ovz or lxc; may be repeated (all that were built)',
+      },
+      memory: { value: 'MIB', help: 'memory of the virtual machines in MiB (256)' },
+      uefi: { help: 'start virtual machines by UEFI firmware instead of BIOS' },
+      timeout: { value: 'SECONDS', help: 'how long each step may take (900)' },
       ...common,
     },
   },

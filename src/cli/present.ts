@@ -3,10 +3,13 @@ import type { Event, ResultRow } from '../host/events.ts';
 import { lockName } from '../lock-images.ts';
 import type { Release } from '../model.ts';
 import type { BuildOptions } from '../options.ts';
+import type { WorkspaceKey } from '../ostree/workspace-keys.ts';
 import type { Update } from '../pipeline.ts';
 
+type ResultEvent = Extract<Event, { type: 'result' }>;
+
 /** What a build made, where, how big, and what to try next. */
-export function presentReleases(releases: readonly Release[]): Event {
+export function presentReleases(releases: readonly Release[]): ResultEvent {
   const targets = releases.map((release) => release.manifest.ref.split('/').at(-1));
   return {
     type: 'result',
@@ -20,20 +23,36 @@ export function presentReleases(releases: readonly Release[]): Event {
   };
 }
 
-/** What build-update made; it is told apart from "nothing changed" by the title. */
-export function presentUpdate({ releases, deltas, changed }: Update, updates: string): Event {
-  if (changed && deltas.length === 0) return presentReleases(releases);
+/**
+ * What build-update made; it is told apart from "nothing changed" by the title. Rows beside that: the signature of the index
+ * was renewed, and is to be copied to where machines read it.
+ */
+export function presentUpdate(
+  { releases, deltas, changed, signedUntil }: Update,
+  updates: string,
+): ResultEvent {
+  const renewed =
+    signedUntil === undefined
+      ? []
+      : [
+          { label: 'signed anew', value: updates, path: updates },
+          { label: 'valid until', value: new Date(signedUntil * 1000).toISOString() },
+        ];
+  if (changed && deltas.length === 0) {
+    const event = presentReleases(releases);
+    return { ...event, rows: [...event.rows, ...renewed] };
+  }
   if (!changed) {
     const versions = releases.map(({ manifest }) => `${manifest.ref} is at ${manifest.version}`);
-    return { type: 'result', title: `Nothing changed: ${versions.join(', ')}`, rows: [], next: [] };
+    return { type: 'result', title: `Nothing changed: ${versions.join(', ')}`, rows: renewed, next: [] };
   }
-  const updated = releases.filter(({ manifest }) => deltas.some((delta) => delta.to === manifest.commit));
+  const updated = releases.filter(({ manifest }) => deltas.some((delta) => delta.to.id === manifest.commit));
   return {
     type: 'result',
     title: updated.map(({ manifest }) => `${manifest.ref} ${manifest.version}`).join(', '),
     rows: [
       ...deltas.map((delta) => ({
-        label: `delta ${delta.from === undefined ? 'from nothing' : `from ${delta.from.slice(0, 12)}`}`,
+        label: `delta ${delta.from === undefined ? 'from nothing' : `from ${delta.from.version}`}`,
         ...fileValue(join(updates, delta.path.split('/').at(-1)!), delta.bytes),
       })),
       { label: 'index', value: join(updates, 'index.json'), path: join(updates, 'index.json') },
@@ -44,6 +63,31 @@ export function presentUpdate({ releases, deltas, changed }: Update, updates: st
       'treeline upgrade --url http://10.0.2.2:8000    (in the machine that npm run boot started)',
     ],
   };
+}
+
+/** The keys of the workspace, and what a change of them asks for. */
+export function presentKeys(
+  keys: readonly WorkspaceKey[],
+  changed: 'rotate' | 'retire' | undefined,
+): ResultEvent {
+  const title = {
+    rotate: 'A new key signs beside the old one',
+    retire: 'The new key signs alone from now on',
+    list: keys.length === 0 ? 'No keys yet: the first build makes one' : 'Keys of this workspace',
+  }[changed ?? 'list'];
+  const next = {
+    rotate: [
+      'npm run build-update    (its release carries the new key to the machines)',
+      'npm run keys -- retire    (when all have it)',
+    ],
+    retire: ['npm run build-update    (its release trusts the new key only)'],
+    list: [],
+  }[changed ?? 'list'];
+  const rows = keys.map(({ fingerprint, created, signs }) => ({
+    label: signs ? 'signs' : 'not in use',
+    value: `${fingerprint}, made ${new Date(created * 1000).toISOString().slice(0, 10)}`,
+  }));
+  return { type: 'result', title, rows, next };
 }
 
 /** Where a lock was written, and how it is used. */

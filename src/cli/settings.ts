@@ -16,6 +16,9 @@ export const settingsSchema = z.strictObject({
   'ssh-key': z.array(z.string()).optional(),
   'update-url': z.url({ protocol: /^https?$/ }).optional(),
   keep: z.number().int().min(1).optional(),
+  'sign-key': z.array(z.string().min(1)).optional(),
+  deltas: z.number().int().min(1).optional(),
+  'valid-days': z.number().int().min(1).max(3650).optional(),
   flat: z.boolean().optional(),
 });
 export type WorkspaceSettings = z.infer<typeof settingsSchema>;

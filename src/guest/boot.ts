@@ -74,7 +74,8 @@ async function planMachine(
   };
 }
 
-function checkMemory(memory: number): number {
+/** Throws TreelineError 'usage' where a guest cannot start with `memory` MiB. */
+export function checkMemory(memory: number): number {
   if (Number.isInteger(memory) && memory >= leastMemory) return memory;
   throw new TreelineError(
     'usage',

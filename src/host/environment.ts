@@ -21,3 +21,9 @@ export function proxyVariables(): Record<string, string> {
   ];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]!]] : [])));
 }
+
+/** How the user's gpg-agent is reached, and where it may ask for a passphrase. */
+export function agentVariables(): Record<string, string> {
+  const names = ['GPG_TTY', 'DISPLAY', 'WAYLAND_DISPLAY', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]!]] : [])));
+}

@@ -28,6 +28,7 @@ export const tools: readonly Tool[] = [
   { program: 'zstd', apt: 'zstd', apk: 'zstd', purpose: 'build' },
   { program: 'gpg', apt: 'gpg', apk: 'gnupg', purpose: 'build' },
   { program: 'gpg-agent', apt: 'gpg-agent', apk: 'gnupg', purpose: 'build' },
+  { program: 'time', apt: 'time', apk: 'time', purpose: 'build' },
   { program: 'bwrap', apt: 'bubblewrap', apk: 'bubblewrap', purpose: 'build' },
   { program: 'depmod', apt: 'kmod', apk: 'kmod', purpose: 'vm' },
   { program: 'cpio', apt: 'cpio', apk: 'cpio', purpose: 'vm' },

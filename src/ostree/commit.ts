@@ -1,8 +1,8 @@
-import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit, Tree } from '../model.ts';
 import { ostree, readCommit, resolveRef } from './repository.ts';
-import type { SigningKey } from './signing.ts';
+import type { SigningKeys } from './signing.ts';
+import { signCommit } from './signing.ts';
 
 /** The commit at the head of a ref, or undefined where the ref does not exist yet. */
 export async function readHead(host: Host, ref: string): Promise<Commit | undefined> {
@@ -11,12 +11,12 @@ export async function readHead(host: Host, ref: string): Promise<Commit | undefi
 }
 
 /**
- * Commits a tree with `head` as parent, signed; returns `head` itself where the content is the same. The ref is not
+ * Commits a tree with `head` as parent, signed by every key; returns `head` itself where the content is the same. The ref is not
  * moved: that happens with the release (`moveRef`), so that a build which fails later leaves no trace.
  */
 export async function commitTree(
   host: Host,
-  { tree, head, key }: { tree: Tree; head: Commit | undefined; key: SigningKey },
+  { tree, head, keys }: { tree: Tree; head: Commit | undefined; keys: SigningKeys },
 ): Promise<Commit> {
   const { ref, digest } = tree.recipe;
   // ostree refuses to upgrade to a commit that is older than the running one.
@@ -40,28 +40,8 @@ export async function commitTree(
     { doing: `commit ${ref}` },
   );
   if (head !== undefined && id === head.id) return head;
-  await signCommit(host, id, key);
+  await signCommit(host, id, keys);
   return { ref, id, parent: head?.id, version, timestamp };
-}
-
-/** Signs a commit; one that a build which did not get to its end has signed already stays as it is. */
-async function signCommit(host: Host, id: string, key: SigningKey): Promise<void> {
-  const { exitCode, stderr } = await host.run({
-    program: 'ostree',
-    args: [
-      `--repo=${host.workspace.repository}`,
-      'gpg-sign',
-      `--gpg-homedir=${key.home}`,
-      id,
-      key.fingerprint,
-    ],
-    accept: [0, 1],
-  });
-  if (exitCode === 0 || stderr.includes('already signed')) return;
-  throw new TreelineError('command', `Cannot sign commit ${id}: ostree failed`, {
-    hint: `Is the key in ${key.home} whole? Restore it from your backup if it is not.`,
-    output: stderr.trim(),
-  });
 }
 
 /** Makes `commit` the head of its ref. */

@@ -1,41 +1,45 @@
 import { dirname, join } from 'node:path';
+import { TreelineError } from '../host/errors.ts';
+import { agentVariables } from '../host/environment.ts';
 import {
-  changeMode,
   makeDirectory,
   makeLink,
   pathExists,
   readBytes,
   remove,
   temporaryDirectory,
-  writeFile,
+  writeFileAtomically,
 } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
-import { TreelineError } from '../host/errors.ts';
+import type { GnupgHome } from './gpg.ts';
+import { gpg } from './gpg.ts';
+import type { NamedKeys } from './user-keys.ts';
+import { findUserKeys } from './user-keys.ts';
+import { openWorkspaceKeys } from './workspace-keys.ts';
 
-/** The key that signs commits and indexes. The private part never leaves `home`. */
-export interface SigningKey {
-  /** GnuPG home directory, absolute, mode 0700; a short link to it where its own path is too long for GnuPG. */
-  home: string;
-  /** 40 hexadecimal digits. */
-  fingerprint: string;
-  /** Absolute; the public key as a binary OpenPGP keyring (RFC 9580), as gpgv and ostree read it. */
+/** The keys that sign commits and indexes, and which machines are to trust. No private half leaves `home`, or the agent. */
+export interface SigningKeys extends GnupgHome {
+  /** 40 hexadecimal digits each, oldest first; every one of them signs. */
+  fingerprints: readonly string[];
+  /** Absolute; the public halves as a binary OpenPGP keyring (RFC 9580), as gpgv and ostree read it. */
   publicKeyring: string;
 }
 
-/** The workspace's signing key, made at first use: ed25519, without passphrase and expiry, readable by its owner only. */
-export async function openSigningKey(host: Host): Promise<SigningKey> {
-  const { keys } = host.workspace;
-  const publicKeyring = join(keys, 'public.gpg');
-  const isNew = !(await pathExists(publicKeyring));
-  const home = await shortPath(keys);
-  if (isNew) await createKey(host, { keys, home, publicKeyring });
-  const fingerprint = await findSecretKey(host, home);
-  if (fingerprint === undefined) {
-    throw new TreelineError('host', `Cannot sign: ${keys} holds no secret key`, {
-      hint: `Restore the key from your backup. If it is lost, remove ${keys}: a new one is made, which running systems do not trust.`,
-    });
-  }
-  return { home, fingerprint, publicKeyring };
+/**
+ * The keys of the user's own GnuPG that are named, or else those of the workspace, the first one made at first use.
+ * Throws 'host' where one cannot be used.
+ */
+export async function openSigningKeys(host: Host, named?: NamedKeys): Promise<SigningKeys> {
+  const { keys, state } = host.workspace;
+  const gnupg =
+    named === undefined
+      ? { home: await shortPath(keys), environment: {} }
+      : { home: named.home, environment: agentVariables() };
+  const fingerprints =
+    named === undefined ? await openWorkspaceKeys(host, gnupg) : await findUserKeys(host, gnupg, named.names);
+  const publicKeyring = named === undefined ? join(keys, 'public.gpg') : join(state, 'sign-keys.gpg');
+  await writePublicKeyring(host, { ...gnupg, fingerprints, publicKeyring });
+  return { ...gnupg, fingerprints, publicKeyring };
 }
 
 /** gpg-agent's sockets lie in the home directory, and a socket's path is at most 107 bytes long: see unix(7). */
@@ -46,51 +50,110 @@ async function shortPath(keys: string): Promise<string> {
   return link;
 }
 
-async function findSecretKey(host: Host, home: string): Promise<string | undefined> {
-  const listed = await gpg(host, home, ['--list-secret-keys', '--with-colons']);
-  return /^fpr:+([0-9A-F]{40}):/m.exec(listed)?.[1];
-}
-
-async function createKey(
-  host: Host,
-  { keys, home, publicKeyring }: { keys: string; home: string; publicKeyring: string },
-): Promise<void> {
-  // A secret key is never thrown away: systems may trust it. What else an interrupted creation left is of no use.
-  const whole = (await pathExists(keys)) && (await findSecretKey(host, home).catch(() => undefined));
-  if (!whole) {
-    await remove(keys);
-    await makeDirectory(keys);
-    await changeMode(keys, 0o700);
-    await writeFile(join(keys, 'gpg.conf'), 'batch\nno-tty\nno-greeting\n');
-    const quick = ['--pinentry-mode', 'loopback', '--passphrase', '', '--quick-generate-key'];
-    await gpg(host, home, [...quick, 'Treeline workspace <treeline@localhost>', 'ed25519', 'sign', 'never']);
+/** The same keys give the same bytes, whatever else the home holds: the keyring is part of every tree. */
+async function writePublicKeyring(host: Host, keys: SigningKeys): Promise<void> {
+  const exported = join(host.workspace.temporary, 'public-key');
+  await makeDirectory(host.workspace.temporary);
+  const parts: Buffer[] = [];
+  for (const fingerprint of keys.fingerprints) {
+    await remove(exported);
+    // Minimal: what others have certified would make another tree every time.
+    await gpg(host, keys, [
+      '--output',
+      exported,
+      '--export-options',
+      'export-minimal',
+      '--export',
+      fingerprint,
+    ]);
+    parts.push(await readBytes(exported));
   }
-  await remove(`${publicKeyring}.new`);
-  await gpg(host, home, ['--output', `${publicKeyring}.new`, '--export']);
-  await host.run({ program: 'mv', args: [`${publicKeyring}.new`, publicKeyring] });
+  await remove(exported);
+  const keyring = Buffer.concat(parts);
+  const same = (await pathExists(keys.publicKeyring)) && keyring.equals(await readBytes(keys.publicKeyring));
+  if (!same) await writeFileAtomically(keys.publicKeyring, keyring);
 }
 
-/** A detached binary signature (RFC 9580) over a file's bytes. */
-export async function signFile(host: Host, key: SigningKey, path: string): Promise<Uint8Array> {
+/** A detached binary signature (RFC 9580) over a file's bytes by every key, good for so many days from now. */
+export async function signFile(
+  host: Host,
+  keys: SigningKeys,
+  path: string,
+  days: number,
+): Promise<Uint8Array> {
   const signature = `${path}.sig.new`;
   await remove(signature);
-  await gpg(host, key.home, ['--local-user', key.fingerprint, '--output', signature, '--detach-sign', path]);
+  const by = keys.fingerprints.flatMap((fingerprint) => ['--local-user', fingerprint]);
+  await gpg(host, keys, [
+    ...by,
+    '--default-sig-expire',
+    `${days}d`,
+    '--output',
+    signature,
+    '--detach-sign',
+    path,
+  ]);
   const bytes = await readBytes(signature);
   await remove(signature);
   return bytes;
 }
 
-/** Ends the agent that gpg started for this key, so that no process outlives the command. */
-export async function closeSigningKey(host: Host, key: SigningKey): Promise<void> {
-  await host.run({ program: 'gpgconf', args: ['--homedir', key.home, '--kill', 'gpg-agent'] });
-  if (key.home !== host.workspace.keys) await remove(dirname(key.home));
+/** A signature of a key that `home` knows, good as to its bytes; `expires`: 0 where it never does. Times in seconds since 1970. */
+export interface CheckedSignature {
+  /** Of the primary key. */
+  fingerprint: string;
+  made: number;
+  expires: number;
 }
 
-async function gpg(host: Host, home: string, args: readonly string[]): Promise<string> {
-  const output = await host.run({
+/** Those of a file's detached signatures that are good, expired or not. */
+export async function checkSignatures(
+  host: Host,
+  { home, environment }: GnupgHome,
+  { path, signature }: { path: string; signature: string },
+): Promise<CheckedSignature[]> {
+  const { stdout } = await host.run({
     program: 'gpg',
-    args: ['--homedir', home, '--batch', ...args],
-    doing: 'use the signing key',
+    args: ['--homedir', home, '--batch', '--status-fd', '1', '--verify', signature, path],
+    env: { ...environment },
+    accept: [0, 1, 2],
+    doing: 'check a signature',
   });
-  return output.stdout;
+  const good = stdout.matchAll(/^\[GNUPG:\] VALIDSIG \w+ \S+ (\d+) (\d+) .*\b([0-9A-F]{40})$/gm);
+  return [...good].map(([, made, expires, fingerprint]) => ({
+    fingerprint: fingerprint!,
+    made: Number(made),
+    expires: Number(expires),
+  }));
+}
+
+/** Adds every key's signature to a commit; one that a build which did not get to its end has added already stays. */
+export async function signCommit(host: Host, id: string, keys: SigningKeys): Promise<void> {
+  for (const fingerprint of keys.fingerprints) {
+    const { exitCode, stderr } = await host.run({
+      program: 'ostree',
+      args: [
+        `--repo=${host.workspace.repository}`,
+        'gpg-sign',
+        `--gpg-homedir=${keys.home}`,
+        id,
+        fingerprint,
+      ],
+      env: { ...keys.environment },
+      accept: [0, 1],
+    });
+    if (exitCode === 0 || stderr.includes('already signed')) continue;
+    throw new TreelineError('command', `Cannot sign commit ${id} with ${fingerprint}: ostree failed`, {
+      hint: `Is the key in ${keys.home} whole? Restore it from your backup if it is not.`,
+      output: stderr.trim(),
+    });
+  }
+}
+
+/** Ends the agent that gpg started for the workspace's keys, so that no process outlives the command; the user's own stays. */
+export async function closeSigningKeys(host: Host, { home, publicKeyring }: SigningKeys): Promise<void> {
+  const { keys } = host.workspace;
+  if (dirname(publicKeyring) !== keys) return;
+  await host.run({ program: 'gpgconf', args: ['--homedir', home, '--kill', 'gpg-agent'] });
+  if (home !== keys) await remove(dirname(home));
 }

@@ -38,7 +38,7 @@ export async function buildTree(
   // A package manager that runs its packages' triggers has done it.
   if (packages.install === undefined) await linkBusyboxApplets(host, root);
   await writeAccounts(root, users, groups);
-  await writeIdentity(root, { recipe, lock, trustedKeys });
+  await writeIdentity(root, { recipe, lock, trustedKeys, epoch });
   await runHooks(host, root, recipe, 'install');
   await enableServices(root, recipe);
   await runHooks(host, root, recipe, 'post-install');

@@ -3,12 +3,14 @@ import { existsInTree, putCopy, putFile, putLink, readInTree } from './write.ts'
 
 /**
  * What a running system knows of itself: os-release(5), its name, its ref, its packages, and the key that signs its updates.
- * `trustedKeys`: a binary OpenPGP keyring, absolute.
+ * `trustedKeys`: a binary OpenPGP keyring, absolute. `epoch`: seconds since 1970 that stand for "now"; a machine with a clock
+ * of its own knows that this time is past.
  */
 export async function writeIdentity(
   root: string,
-  { recipe, lock, trustedKeys }: { recipe: Recipe; lock: Lock; trustedKeys: string },
+  options: { recipe: Recipe; lock: Lock; trustedKeys: string; epoch: number },
 ): Promise<void> {
+  const { recipe, lock, trustedKeys, epoch } = options;
   const { settings, ref, request } = recipe;
   await putFile(root, 'usr/lib/os-release', await osRelease(root, recipe));
   await putLink(root, 'etc/os-release', '../usr/lib/os-release');
@@ -17,6 +19,7 @@ export async function writeIdentity(
     TREELINE_REF: ref,
     TREELINE_TARGET: request.target,
     TREELINE_UPDATE_URL: settings.update.url,
+    ...(settings.kernel.enabled ? { TREELINE_EPOCH: String(epoch) } : {}),
   };
   const assignments = Object.entries(image).map(
     ([name, value]) => `${name}='${value.replaceAll("'", String.raw`'\''`)}'\n`,

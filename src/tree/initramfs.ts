@@ -10,6 +10,8 @@ import { resolveInTree } from './paths.ts';
 import { existsInTree, putCopy, putDirectory, putFile, putLink, readInTree } from './write.ts';
 
 const initPath = 'usr/lib/treeline/initramfs/init';
+/** Started by `init` where it is there. */
+const deadlinePath = 'usr/lib/treeline/initramfs/deadline';
 
 /**
  * Makes usr/lib/modules/<version>/initramfs.img: busybox, the modules that the recipe names with what they need, and
@@ -29,6 +31,9 @@ export async function makeInitramfs(
     await putLink(scratch, path, path === 'lib' ? 'usr/lib' : path === 'usr/sbin' ? 'bin' : 'usr/bin');
   await putCopy(scratch, 'usr/bin/busybox', await findBusybox(root, recipe), { mode: 0o755 });
   await putCopy(scratch, 'init', await resolveInTree(root, initPath, 'follow'), { mode: 0o755 });
+  if (await existsInTree(root, deadlinePath)) {
+    await putCopy(scratch, 'deadline', await resolveInTree(root, deadlinePath, 'follow'), { mode: 0o755 });
+  }
   const chosen = await copyModules(host, { root, recipe, version, scratch });
   await putFile(scratch, 'etc/modules', chosen.map((name) => `${name}\n`).join(''));
   await pack(host, scratch, { epoch, output: join(root, 'usr/lib/modules', version, 'initramfs.img') });

@@ -1,9 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseArguments } from '../../src/cli/arguments.ts';
-import { chooseServices, readBuildOptions, readUpdateOptions } from '../../src/cli/build-options.ts';
+import {
+  chooseServices,
+  readBuildOptions,
+  readPublishOptions,
+  readUpdateOptions,
+} from '../../src/cli/build-options.ts';
 import { readChoices, recordChoices } from '../../src/cli/choices.ts';
 import type { WorkspaceSettings } from '../../src/cli/settings.ts';
 import { openWorkspace } from '../../src/host/workspace.ts';
@@ -277,4 +283,37 @@ describe('mirrors of a build', () => {
     );
     expect(options!.packages.mirrors).toEqual([join(root, 'kept'), 'deb http://x y z']);
   });
+});
+
+describe('how updates are published', () => {
+  const settings: WorkspaceSettings = { 'sign-key': ['old', 'new'], deltas: 3, 'valid-days': 30 };
+
+  it('is by the workspace’s key, for the last release, for 90 days, where nobody says otherwise', () => {
+    expect(readPublishOptions(sources('build-update'))).toEqual({
+      signKeys: undefined,
+      deltas: 1,
+      validDays: 90,
+    });
+  });
+
+  it('is as treeline.yaml says, and before that the command line', () => {
+    expect(readPublishOptions(sources('build-update', settings))).toEqual({
+      signKeys: { home: join(homedir(), '.gnupg'), names: ['old', 'new'] },
+      deltas: 3,
+      validDays: 30,
+    });
+    const line = 'build-update --sign-key mine --deltas 5 --valid-days 7';
+    expect(readPublishOptions(sources(line, settings, { GNUPGHOME: '/keys' }))).toEqual({
+      signKeys: { home: '/keys', names: ['mine'] },
+      deltas: 5,
+      validDays: 7,
+    });
+  });
+
+  it.each(['--deltas 0', '--deltas x', '--valid-days 0', '--valid-days 3651', '--valid-days 1.5'])(
+    'is not as %s would have it',
+    (words) => {
+      expect(() => readPublishOptions(sources(`build-update ${words}`))).toThrow(`Cannot use ${words}`);
+    },
+  );
 });

@@ -173,3 +173,31 @@ describe('build', () => {
     expect(stderr).toMatch(/shsd[\s\S]*sshd/);
   });
 });
+
+describe('the keys of a workspace', () => {
+  const rows = (stdout: string): string[] =>
+    (JSON.parse(stdout.trim().split('\n').at(-1)!) as { rows: { label: string }[] }).rows.map(
+      ({ label }) => label,
+    );
+
+  it('are listed, and exchanged step by step; a warning says what the last step means', async () => {
+    const workspace = temporaryDirectory();
+    const keys = (...words: string[]) => run('keys', ...words, '--workspace', workspace, '--json');
+    expect((await keys()).stdout).toContain('No keys yet');
+    expect(existsSync(openWorkspace(workspace).keys)).toBe(false);
+    expect(rows((await keys('rotate')).stdout)).toEqual(['signs', 'signs']);
+    const { code, stdout } = await keys('retire');
+    expect(code).toBe(0);
+    expect(stdout).toContain('cannot be updated any more');
+    expect(rows(stdout)).toEqual(['not in use', 'signs']);
+    expect(rows((await keys()).stdout)).toEqual(['not in use', 'signs']);
+    expect((await keys('retire')).code).toBe(1);
+    expect((await keys('retier')).code).toBe(2);
+  });
+
+  it('that treeline.yaml names are exchanged there', async () => {
+    const workspace = layFiles(temporaryDirectory(), { 'treeline.yaml': 'sign-key: [me]\n' });
+    const { code, stderr } = await run('keys', 'rotate', '--workspace', workspace);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('treeline.yaml signs with me')]);
+  });
+});

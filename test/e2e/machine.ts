@@ -12,8 +12,8 @@ import type { BuiltVersion } from './images.ts';
 export interface Machine extends Omit<Vm, 'sshPort' | 'output' | 'kill'> {
   /** QCOW2: all that was written. */
   readonly disk: string;
-  /** Restarts it from the inside, and waits for the default runlevel. */
-  reboot(): Promise<void>;
+  /** Restarts it from the inside, by `reboot` or another command, and waits for the default runlevel. */
+  reboot(command?: string): Promise<void>;
   /** All output of a command that must not succeed. */
   refused(command: string): Promise<string>;
   /** `treeline upgrade` from a server on this port of the host. */
@@ -63,8 +63,8 @@ export async function startMachine(
     ssh: (...args) => now().ssh(...args),
     sshText: (...args) => now().sshText(...args),
     waitExit: (...args) => now().waitExit(...args),
-    async reboot() {
-      await now().ssh('reboot');
+    async reboot(command = 'reboot') {
+      await now().ssh(command);
       await now().waitFor('reboot: Restarting system', 120_000);
       await now().waitExit();
       await start();

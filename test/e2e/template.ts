@@ -11,6 +11,8 @@ import type { BuiltVersion } from './images.ts';
 
 /** A container made from a built version's template, in its default runlevel, with an address on the bridge. */
 export interface TemplateContainer extends Container {
+  /** Absolute; as the host sees it. */
+  readonly rootfs: string;
   /** Restarts it from the inside, and waits for the default runlevel. */
   reboot(): Promise<void>;
   /** All output of a command that must not succeed. */
@@ -21,14 +23,19 @@ export interface TemplateContainer extends Container {
   remove(): Promise<void>;
 }
 
-/** As people unpack it: by lxc-create, or for OpenVZ, whose kernel LXC stands in for. */
-export async function startTemplate(version: BuiltVersion, bridge: Bridge): Promise<TemplateContainer> {
+/** As people unpack it: by lxc-create, or for OpenVZ, whose kernel LXC stands in for. `more`: lines of LXC configuration. */
+export async function startTemplate(
+  version: BuiltVersion,
+  bridge: Bridge,
+  more: readonly string[] = [],
+): Promise<TemplateContainer> {
   const directory = await mkdtemp(join(tmpdir(), 'treeline-template-'));
   const removeFiles = async (): Promise<void> => {
     await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
     await rm(directory, { recursive: true, force: true });
   };
   let container: Container | undefined;
+  let root = '';
   let starts = 0;
   // A login prompt may swallow the console's last line before it, so the log counts.
   const started = async (running: Container): Promise<void> => {
@@ -40,11 +47,12 @@ export async function startTemplate(version: BuiltVersion, bridge: Bridge): Prom
   try {
     const create = version.manifest.ref.endsWith('/ovz') ? unpackForOpenvz : createByLxc;
     const { rootfs, config } = await create(version, directory);
+    root = rootfs;
     const network = ['veth', bridge.name, 'up'].map(
       (value, index) => `lxc.net.0.${['type', 'link', 'flags'][index]} = ${value}`,
     );
     const start = performance.now();
-    container = await startContainer({ rootfs, config: [...config, ...network] });
+    container = await startContainer({ rootfs, config: [...config, ...network, ...more] });
     await started(container);
     const what = `${version.manifest.ref}: from lxc-start to the default runlevel`;
     measured(what, seconds(performance.now() - start));
@@ -56,6 +64,7 @@ export async function startTemplate(version: BuiltVersion, bridge: Bridge): Prom
   const running = container;
   return {
     ...running,
+    rootfs: root,
     // A getter does not survive the spread.
     get output() {
       return running.output;

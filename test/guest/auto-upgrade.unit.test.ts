@@ -8,7 +8,7 @@ import { busybox, busyboxInstalled, library, serviceRootfs } from './busybox.ts'
 
 const reason = '(skipped where busybox is not installed)';
 const parts = join(serviceRootfs('auto-upgrade'), 'usr/lib/treeline/auto-upgrade.sh');
-const sources = `. ${library}/common.sh\n. ${parts}\n`;
+const sources = `${['common', 'boot-state', 'fleet-lock'].map((name) => `. ${library}/${name}.sh\n`).join('')}. ${parts}\n`;
 const schedule = (lines: string): string => busybox(['sh', '-c', `set -u\n${sources}${lines}`]).stdout.trim();
 
 describe.skipIf(!busyboxInstalled)(`the times of auto-upgrade ${reason}`, () => {
@@ -84,22 +84,33 @@ describe.skipIf(!busyboxInstalled)(`auto-upgrade ${reason}`, () => {
      * Functions stand in for what would change or end this machine: busybox prefers its own programs to those in PATH,
      * but a function to both.
      */
-    const start = (url: string, { env = {}, running = 'yes' } = {}): void => {
+    const start = (url: string, { env = {}, ready = false, downloaded = false } = {}): void => {
       writeFileSync(join(work, 'image.conf'), `TREELINE_REF=r\nTREELINE_UPDATE_URL=${url}\n`);
+      if (ready) writeFileSync(join(work, 'ready'), '');
+      if (downloaded) writeFileSync(join(work, 'available'), 'c 2 1 downloaded\n');
       const script = `${sources}
-image_settings=$WORK/image.conf settings=$WORK/none
+image_settings=$WORK/image.conf settings=$WORK/none available=$WORK/available boot_result=$WORK/result
+fleet_lock_held=$WORK/held first_retry=0 last_retry=0
 treeline() {
-	[ "$*" = upgrade ] || exit 9
 	trap 'kill $!; echo ended >>"$WORK/log"; exit 130' TERM
-	echo 'treeline: upgrading'
+	echo "treeline: $*"
 	[ -z "$SLOW" ] || { sleep 60 & wait; }
+	case "$*" in *--apply*)
+		[ ! -e "$WORK/deny" ] || { rm "$WORK/deny"; exit 4; }
+		[ -z "$BROKEN" ] || exit 1
+		rm -f "$WORK/available"
+	esac
 }
 logger() {
 	shift 4
 	if [ $# -gt 0 ]; then echo "log: $*"; else cat; fi >>"$WORK/log"
 }
-reboot() { echo reboot >>"$WORK/log"; }
-ostree() { echo '${running === 'yes' ? '*' : ' '} treeline ${'a'.repeat(64)}.0'; }
+ostree() {
+	[ ! -e "$WORK/ready" ] || echo '  treeline ${'b'.repeat(64)}.0'
+	echo '* treeline ${'a'.repeat(64)}.0'
+}
+wget() { echo "wget $*" >>"$WORK/log"; }
+timeout() { shift; "$@"; }
 upgrade_forever`;
       loop = spawn('busybox', ['sh', '-c', script], {
         stdio: ['ignore', 'inherit', 'ignore'],
@@ -122,9 +133,9 @@ upgrade_forever`;
 
     it('upgrades, logs what that says, and ends with SIGTERM', async () => {
       start('http://updates.example.org');
-      await expect.poll(log).toBe('upgrading\n');
+      await expect.poll(log).toBe('upgrade\n');
       expect(await stop()).toBe(0);
-      expect(log()).toBe('upgrading\n');
+      expect(log()).toBe('upgrade\n');
     });
 
     it('says once that there is no update URL', async () => {
@@ -140,27 +151,58 @@ upgrade_forever`;
       expect(log()).toBe('ended\n');
     });
 
-    it('reboots into a version that is ready, where it may', async () => {
-      start('http://updates.example.org', { env: { UPGRADE_REBOOT: 'yes' }, running: 'no' });
-      await expect.poll(log).toBe('upgrading\nlog: rebooting into the new version\nreboot\n');
+    const reboots = { UPGRADE_REBOOT: 'yes' };
+
+    it('downloads, and then applies and reboots together, where it may', async () => {
+      start('http://updates.example.org', { env: reboots, downloaded: true });
+      await expect.poll(log).toBe('upgrade --download\nupgrade --apply --reboot\n');
     });
 
-    it('does not reboot where the running version is the one that starts next', async () => {
-      start('http://updates.example.org', { env: { UPGRADE_REBOOT: 'yes' } });
-      await expect.poll(log).toBe('upgrading\n');
+    it('does not reboot where nothing new is there', async () => {
+      start('http://updates.example.org', { env: reboots });
+      await expect.poll(log).toBe('upgrade --download\n');
       await aWhile();
-      expect(log()).toBe('upgrading\n');
+      expect(log()).toBe('upgrade --download\n');
+    });
+
+    it('reboots into a version that somebody has made ready', async () => {
+      start('http://updates.example.org', { env: reboots, ready: true });
+      await expect.poll(log).toBe('upgrade --download\nupgrade --apply --reboot\n');
+    });
+
+    it('asks again where the reboot may not be now', async () => {
+      writeFileSync(join(work, 'deny'), '');
+      start('http://updates.example.org', { env: reboots, downloaded: true });
+      await expect.poll(log).toBe('upgrade --download\nupgrade --apply --reboot\nupgrade --apply --reboot\n');
+    });
+
+    it('leaves an upgrade that fails for the next time', async () => {
+      start('http://updates.example.org', { env: { ...reboots, BROKEN: 'yes' }, downloaded: true });
+      await expect.poll(log).toBe('upgrade --download\nupgrade --apply --reboot\n');
+      await aWhile();
+      expect(log()).toBe('upgrade --download\nupgrade --apply --reboot\n');
     });
 
     it('waits for the hours in which it may reboot', async () => {
       const hour = (later: number): string => String((new Date().getHours() + later) % 24).padStart(2, '0');
       start('http://updates.example.org', {
-        env: { UPGRADE_REBOOT: 'yes', UPGRADE_REBOOT_WINDOW: `${hour(2)}-${hour(3)}` },
-        running: 'no',
+        env: { ...reboots, UPGRADE_REBOOT_WINDOW: `${hour(2)}-${hour(3)}` },
+        downloaded: true,
       });
-      await expect.poll(log).toBe('upgrading\n');
+      await expect.poll(log).toBe('upgrade --download\n');
       await aWhile();
-      expect(log()).toBe('upgrading\n');
+      expect(log()).toBe('upgrade --download\n');
+    });
+
+    it.each([
+      ['gives a reboot lock back after a good start', 'result=good\n', false],
+      ['keeps a reboot lock after a start that was not good', 'result=fell-back\n', true],
+    ])('%s', async (_, result, kept) => {
+      writeFileSync(join(work, 'held'), '');
+      writeFileSync(join(work, 'result'), result);
+      start('http://updates.example.org');
+      await expect.poll(log).toContain('upgrade\n');
+      expect(existsSync(join(work, 'held'))).toBe(kept);
     });
   });
 });

@@ -7,6 +7,8 @@ export const busyboxInstalled = spawnSync('busybox', ['true']).status === 0;
 /** The part of the layers that every image has, absolute. */
 export const commonRootfs = join(import.meta.dirname, '../../overlays/common/rootfs');
 export const debianRootfs = join(import.meta.dirname, '../../overlays/base/debian/rootfs');
+export const targetRootfs = (target: string): string =>
+  join(import.meta.dirname, '../../overlays/target', target, 'rootfs');
 export const serviceRootfs = (service: string): string =>
   join(import.meta.dirname, '../../overlays/service', service, 'rootfs');
 export const library = join(commonRootfs, 'usr/lib/treeline');

@@ -71,52 +71,6 @@ describe.skipIf(!busyboxInstalled)(`what treeline reads from ostree admin status
   });
 });
 
-describe.skipIf(!busyboxInstalled)(`which delta an upgrade takes ${reason}`, () => {
-  const sha256 = 'e'.repeat(64);
-  const place = (number: number, fields: Record<string, string>): string =>
-    Object.entries({ ref: 'r', to: 'new', bytes: '10', sha256, ...fields })
-      .map(([name, value]) => `/deltas/${number}/${name}\t${value}\n`)
-      .join('');
-  const choose = (index: string) => {
-    writeFileSync(join(directory, 'index'), index);
-    return withLibrary(
-      ['common', 'upgrade'],
-      `work=${directory} ref=r target_commit=new target_version=2 commit=old first_commit=first version=1 update_url=u\n` +
-        'choose_delta && echo "$delta_file $delta_bytes $delta_sha256"',
-    );
-  };
-
-  it('takes the one from what runs before the one from nothing', () => {
-    const index = place(0, { from: 'null', file: 'full' }) + place(1, { from: 'old', file: 'small' });
-    expect(choose(index).stdout).toBe(`small 10 ${sha256}\n`);
-  });
-
-  it('takes the one from nothing where there is no better one', () => {
-    const index = place(0, { from: 'older', file: 'other' }) + place(11, { from: 'null', file: 'full' });
-    expect(choose(index).stdout).toBe(`full 10 ${sha256}\n`);
-  });
-
-  it('takes none of another ref, or to another commit', () => {
-    const index =
-      place(0, { from: 'old', file: 'a', ref: 'q' }) + place(1, { from: 'old', file: 'b', to: 'newer' });
-    expect(choose(index)).toMatchObject({ status: 1, stdout: '' });
-    expect(choose(index).stderr).toContain('no delta that leads from version 1 to 2');
-  });
-
-  it.each([
-    { file: '../../etc/passwd' },
-    { file: 'a b' },
-    { file: '-O' },
-    { bytes: '1e9' },
-    { bytes: '-1' },
-    { sha256: 'abc' },
-  ])('refuses the hostile entry %j', (fields) => {
-    const { status, stdout, stderr } = choose(place(0, { from: 'old', file: 'fine', ...fields }));
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-    expect(stderr).toContain('is damaged');
-  });
-});
-
 describe.skipIf(!busyboxInstalled)(`rotate-logs ${reason}`, () => {
   const rotate = (log: string) =>
     busybox(['sh', join(debianRootfs, 'usr/lib/treeline/rotate-logs'), log], {

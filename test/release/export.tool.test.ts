@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { commitTree, moveRef } from '../../src/ostree/commit.ts';
 import { openRepository } from '../../src/ostree/repository.ts';
-import { closeSigningKey, openSigningKey } from '../../src/ostree/signing.ts';
+import { closeSigningKeys, openSigningKeys } from '../../src/ostree/signing.ts';
 import { fillArchive, openArchive } from '../../src/release/archive-repository.ts';
 import { temporaryDirectory, temporaryHost } from '../helpers/host.ts';
 import { deployable, treeOf } from '../helpers/trees.ts';
@@ -18,10 +18,10 @@ it('a workspace that built nothing has no archive', async () => {
 it('clients pull the published refs from the archive, signatures checked, and nothing else', async () => {
   const host = temporaryHost();
   await openRepository(host);
-  const key = await openSigningKey(host);
-  onTestFinished(() => closeSigningKey(host, key));
+  const keys = await openSigningKeys(host);
+  onTestFinished(() => closeSigningKeys(host, keys));
   const tree = treeOf(deployable(join(host.workspace.temporary, 'one')));
-  const commit = await commitTree(host, { tree, head: undefined, key });
+  const commit = await commitTree(host, { tree, head: undefined, keys });
   await moveRef(host, commit);
   const ostree = (repository: string, ...args: string[]): string =>
     execFileSync('ostree', [`--repo=${repository}`, ...args], { encoding: 'utf8', stdio: 'pipe' });
@@ -37,7 +37,7 @@ it('clients pull the published refs from the archive, signatures checked, and no
   const client = join(temporaryDirectory(), 'client');
   mkdirSync(client);
   ostree(client, 'init', '--mode=bare-user');
-  ostree(client, 'remote', 'add', 'treeline', `file://${archive}`, `--gpg-import=${key.publicKeyring}`);
+  ostree(client, 'remote', 'add', 'treeline', `file://${archive}`, `--gpg-import=${keys.publicKeyring}`);
   ostree(client, 'pull', 'treeline', commit.ref);
   expect(ostree(client, 'rev-parse', `treeline:${commit.ref}`).trim()).toBe(commit.id);
   ostree(client, 'checkout', '--user-mode', commit.id, join(client, 'out'));

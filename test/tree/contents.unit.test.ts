@@ -139,16 +139,26 @@ describe('what a system knows of itself', () => {
     const openrc = { name: 'openrc', version: '0.45', architecture: 'amd64', source: '', size: 1 };
     const lock = makeLock(emptyLock.distribution, { packages: [{ ...openrc, checksum: 'sha256:a' }] });
     const named = recipe({ settings: { hostname: 'box', update: { url: "http://x/it's" } } });
-    await writeIdentity(root, { recipe: named, lock, trustedKeys: key });
+    await writeIdentity(root, { recipe: named, lock, trustedKeys: key, epoch: 1794824261 });
     expect(text(root, 'etc/hostname')).toBe('box\n');
     expect(text(root, 'etc/os-release')).toContain(
       'ID="debian"\nVERSION_ID="12"\nVERSION_CODENAME="bookworm"\n',
     );
     expect(text(root, 'usr/lib/treeline/image.conf')).toBe(
-      `TREELINE_REF='treeline/debian-12/x86_64/vm'\nTREELINE_TARGET='vm'\nTREELINE_UPDATE_URL='http://x/it'\\''s'\n`,
+      `TREELINE_REF='treeline/debian-12/x86_64/vm'\nTREELINE_TARGET='vm'\nTREELINE_UPDATE_URL='http://x/it'\\''s'\nTREELINE_EPOCH='1794824261'\n`,
     );
     expect(text(root, 'usr/share/treeline/packages')).toBe('openrc 0.45 amd64\n');
     expect(text(root, 'usr/share/treeline/trusted.gpg')).toBe('keyring');
+  });
+});
+
+describe('the time that a system knows to be past', () => {
+  it('is in no tree without a kernel: a container has the clock of its host', async () => {
+    const root = temporaryDirectory();
+    const key = join(layFiles(temporaryDirectory(), { key: 'keyring' }), 'key');
+    const container = recipe({ settings: { kernel: { ...recipe().settings.kernel, enabled: false } } });
+    await writeIdentity(root, { recipe: container, lock: emptyLock, trustedKeys: key, epoch: 1794824261 });
+    expect(text(root, 'usr/lib/treeline/image.conf')).not.toContain('TREELINE_EPOCH');
   });
 });
 
@@ -156,7 +166,7 @@ describe('os-release', () => {
   const write = async (files: Parameters<typeof layFiles>[1]): Promise<string> => {
     const root = layFiles(temporaryDirectory(), files);
     const key = join(layFiles(temporaryDirectory(), { key: 'keyring' }), 'key');
-    await writeIdentity(root, { recipe: recipe(), lock: emptyLock, trustedKeys: key });
+    await writeIdentity(root, { recipe: recipe(), lock: emptyLock, trustedKeys: key, epoch: 1794824261 });
     return text(root, 'etc/os-release');
   };
 

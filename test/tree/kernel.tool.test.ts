@@ -150,6 +150,14 @@ describe('the initramfs', () => {
     expect(readFileSync(join(directory, modules, 'modules.dep'), 'utf8')).toContain('virtio_net.ko: ');
   });
 
+  it("holds the layer's deadline, as a program, where there is one", async () => {
+    await make([]);
+    expect(existsSync(join(unpack(), 'deadline'))).toBe(false);
+    layFiles(root, { 'usr/lib/treeline/initramfs/deadline': '#!/bin/busybox sh\necho late\n' });
+    await make([]);
+    expect(execFileSync('busybox', ['sh', join(unpack(), 'deadline')], { encoding: 'utf8' })).toBe('late\n');
+  });
+
   it('is the same bytes again, whatever the times in the tree and the umask', async () => {
     const first = await make(['virtio_net']);
     for (const path of [

@@ -63,7 +63,7 @@ describe('writing into a tree of hard links', () => {
     ['writeAccounts', (root) => writeAccounts(root, [], [])],
     [
       'writeIdentity',
-      (root) => writeIdentity(root, { recipe: recipe(), lock: emptyLock, trustedKeys: source() }),
+      (root) => writeIdentity(root, { recipe: recipe(), lock: emptyLock, trustedKeys: source(), epoch: 0 }),
     ],
     [
       'enableServices',

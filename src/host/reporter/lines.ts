@@ -24,7 +24,7 @@ export function stageLine(
 
 /** The same without the sign. */
 export function stageText(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {
-  return `${printable(event.stage).padEnd(nameWidth)}${outcome(event).padEnd(detailWidth)}${formatSeconds(event.seconds).padStart(8)}`;
+  return `${stageName(event.stage)}${outcome(event).padEnd(detailWidth)}${formatSeconds(event.seconds).padStart(8)}`;
 }
 
 function outcome(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {
@@ -34,7 +34,8 @@ function outcome(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>):
   return detail === '' ? 'unchanged' : `${detail}, unchanged`;
 }
 
-export const stageName = (name: string): string => printable(name).padEnd(nameWidth);
+/** A longer name moves the rest to the right. */
+export const stageName = (name: string): string => `${printable(name).padEnd(nameWidth - 1)} `;
 
 /** The end of a command: its title, what was made in aligned columns, and the commands to try next. */
 export function resultLines(event: Extract<Event, { type: 'result' }>, style: Style): string[] {

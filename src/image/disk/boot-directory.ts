@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { changeMode, makeDirectory, makeLink, pathExists, writeFile } from '../../host/files.ts';
-import { grubConfig, syslinuxHeader } from './grub-config.ts';
+import { emptyGrubEnvironment, grubConfig, syslinuxHeader } from './grub-config.ts';
 
 /**
  * Makes `<sysroot>/boot` ready for `ostree admin deploy` with `sysroot.bootloader=syslinux`, which extends a
@@ -15,6 +15,7 @@ export async function prepareBootDirectory(sysroot: string): Promise<void> {
   }
   await writeFile(join(boot, 'loader.0/syslinux.cfg'), syslinuxHeader);
   await writeFile(join(boot, 'grub/grub.cfg'), grubConfig);
+  await writeFile(join(boot, 'grub/grubenv'), emptyGrubEnvironment);
   await linkUnlessThere('loader.0', join(boot, 'loader'));
   await linkUnlessThere('../loader/syslinux.cfg', join(boot, 'syslinux/syslinux.cfg'));
   // OSTree writes paths as the running system sees them, /boot/ostree/…; on the boot partition itself they begin here.

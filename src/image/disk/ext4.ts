@@ -132,8 +132,11 @@ function timeScript(inode: number, modified: number, other: number): string[] {
   ]);
 }
 
-/** debugfs exits 0 whatever its commands do; what it says on stderr tells. */
-async function debug(
+/**
+ * Runs a script of debugfs on a file system, `target`: a path, with `?offset=BYTES` behind it for a partition. Resolves to
+ * what it printed. debugfs exits 0 whatever its commands do; what it says on stderr tells, and is thrown as 'command'.
+ */
+export async function debug(
   host: Host,
   job: { target: string; script: readonly string[]; args: readonly string[]; env: Record<string, string> },
 ): Promise<string> {

@@ -21,6 +21,35 @@ configfile ($root)/grub/grub.cfg
 }
 
 /**
+ * Boot counting, decided before any kernel runs. A version on trial has treeline_tries in grubenv (the guest's
+ * boot-state.sh writes it); each start uses one up, and where none is left the version before it starts, and goes on
+ * doing so until the guest has drawn its conclusions. Whatever else grubenv is, the newest version starts.
+ * GRUB has no arithmetic, so the countdown is written out. Entry 0 is the newest version, entry 1 the one before it.
+ */
+export const bootCounting = `unset treeline_tries
+set previous=
+if load_env treeline_tries; then
+  if [ "$treeline_tries" = 0 ]; then
+    set previous=yes
+  elif [ "$treeline_tries" = 1 -o "$treeline_tries" = 2 -o "$treeline_tries" = 3 ]; then
+    if [ "$treeline_tries" = 3 ]; then
+      set treeline_tries=2
+    elif [ "$treeline_tries" = 2 ]; then
+      set treeline_tries=1
+    else
+      set treeline_tries=0
+    fi
+    # A try that cannot be counted is not made: it might be one of very many.
+    if save_env treeline_tries; then true; else set previous=yes; fi
+  fi
+fi
+if [ "$previous" = yes ]; then
+  set default=1
+  set fallback=0
+fi
+`;
+
+/**
  * `grub/grub.cfg` on the boot partition; the same for every image and never rewritten: the entries are those of the
  * syslinux.cfg that OSTree writes at each deployment.
  */
@@ -38,13 +67,19 @@ fi
 syslinux_source -s -r ($root)/ ($root)/syslinux/syslinux.cfg
 
 set default=0
+set fallback=1
 set timeout=1
 
-# BOOT COUNTING: this is the place for it, between the default above and the menu that follows.
-`;
+${bootCounting}`;
 
 /**
  * The head of syslinux.cfg, which OSTree carries over from deployment to deployment. TIMEOUT (tenths of a second) must
  * be there: without it GRUB reads the entries and shows none.
  */
 export const syslinuxHeader = 'TIMEOUT 10\n';
+
+/**
+ * `grub/grubenv` without a variable: the block that GRUB and the guest write in place from then on, so that neither of
+ * them needs room for it. Format: GRUB 2.06, include/grub/lib/envblk.h.
+ */
+export const emptyGrubEnvironment = '# GRUB Environment Block\n'.padEnd(1024, '#');

@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { appendFile, cp, mkdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeTemplate } from '../../../src/image/template/template.ts';
@@ -148,6 +148,124 @@ describe('a container of the template', () => {
     await container.stop();
     await container.waitFor('small: going down', 1000);
     expect(await container.state()).toBe('STOPPED');
+  });
+});
+
+describe('a new version', () => {
+  let count = 0;
+  /** A rootfs with version 1 running so far and version 2 deployed; `tries`: what the trial file says of version 2. */
+  const makeRootfs = async (
+    change: (tree: string) => Promise<void>,
+    tries: string | undefined,
+  ): Promise<{ rootfs: string; trial: string; commit: string }> => {
+    const rootfs = await unpack(`trial-${++count}`);
+    const tree = join(directory, `trial-${count}.tree`);
+    await makeSmallTree(tree, '2');
+    await change(tree);
+    const commit = await commitTree(repository, tree, '2');
+    await deploy(repository, rootfs);
+    const trial = join(rootfs, 'ostree/deploy/treeline/trial');
+    if (tries !== undefined) await writeFile(trial, tries.replace('COMMIT', commit));
+    return { rootfs, trial, commit };
+  };
+  const unchanged = async (): Promise<void> => {};
+  const version = (number: number): string => `small: version ${number}, PID 1 is init`;
+  const startsAgain = async (container: Container, number: number): Promise<void> => {
+    await container.stop();
+    await container.start();
+    await container.waitFor(version(number));
+  };
+
+  test('is started once, and the one before it until somebody decides', async () => {
+    const { rootfs, trial, commit } = await makeRootfs(unchanged, 'COMMIT 1\n');
+    const container = await start({ rootfs });
+    await container.waitFor(version(2));
+    expect(await readFile(trial, 'utf8')).toBe(`${commit} 0\n`);
+    await startsAgain(container, 1);
+    expect(await readlink(join(rootfs, 'current'))).not.toContain(commit);
+    await startsAgain(container, 1);
+    expect(await readFile(trial, 'utf8')).toBe(`${commit} 0\n`);
+    await rm(trial);
+    await startsAgain(container, 2);
+    expect(await readlink(join(rootfs, 'current'))).toContain(commit);
+  });
+
+  test('is counted, too, where another one should have replaced it', async () => {
+    const other = 'f'.repeat(64);
+    const { rootfs, trial, commit } = await makeRootfs(unchanged, `${other} 1\nCOMMIT 1\n`);
+    const container = await start({ rootfs });
+    await container.waitFor(version(2));
+    expect(await readFile(trial, 'utf8')).toBe(`${other} 1\n${commit} 0\n`);
+    await startsAgain(container, 1);
+  });
+
+  test('whose init ends at once is left for the one before it', async () => {
+    const brokenInit = async (tree: string): Promise<void> => {
+      await rm(join(tree, 'usr/sbin/init'));
+      await writeFile(join(tree, 'usr/sbin/init'), '#!/bin/sh\necho broken\nexit 1\n', { mode: 0o755 });
+    };
+    const { rootfs, trial, commit } = await makeRootfs(brokenInit, 'COMMIT 1\n');
+    const container = await start({ rootfs }).catch((error: Error) => error);
+    if (container instanceof Error) expect(container.message).toContain('broken');
+    else await container.waitStopped();
+    const second = await start({ rootfs });
+    await second.waitFor(version(1));
+    expect(await readFile(trial, 'utf8')).toBe(`${commit} 0\n`);
+  });
+
+  test.each(['COMMIT 1\n', undefined])(
+    'that was not made for containers is passed over (trial file: %j)',
+    async (tries) => {
+      const withoutEnter = (tree: string): Promise<void> =>
+        rm(join(tree, 'usr/lib/treeline/container/enter'));
+      const { rootfs, commit } = await makeRootfs(withoutEnter, tries);
+      const container = await start({ rootfs });
+      await container.waitFor('it lacks /usr/lib/treeline/container/enter');
+      await container.waitFor(version(1));
+      expect(await readlink(join(rootfs, 'current'))).not.toContain(commit);
+    },
+  );
+
+  test.each(['', 'COMMIT\n', 'COMMIT -1\n', '\0\0', '$(reboot) 0\n', 'COMMIT 0 \n'])(
+    'starts where the trial file is damaged, which is left alone: %j',
+    async (tries) => {
+      const { rootfs, trial, commit } = await makeRootfs(unchanged, tries);
+      const container = await start({ rootfs });
+      await container.waitFor(version(2));
+      expect(await readFile(trial, 'utf8')).toBe(tries.replace('COMMIT', commit));
+    },
+  );
+
+  test('is not started where its try cannot be counted', async () => {
+    const { rootfs, trial } = await makeRootfs(unchanged, 'COMMIT 1\n');
+    await mkdir(`${trial}.new`);
+    const container = await start({ rootfs });
+    await container.waitFor(version(1));
+    expect(await readFile(trial, 'utf8')).toMatch(/ 1\n$/);
+  });
+
+  test('that does not report success before its deadline is left for the one before it', async () => {
+    const hurried = (tree: string): Promise<void> =>
+      writeFile(join(tree, 'usr/etc/treeline.conf'), 'TREELINE_BOOT_DEADLINE=2\n');
+    const { rootfs, trial } = await makeRootfs(hurried, 'COMMIT 1\n');
+    const container = await start({ rootfs });
+    await container.waitFor(version(2));
+    await container.waitFor('treeline: not up after 2 seconds: starting again');
+    await container.waitFor(version(1));
+    expect(await succeeds(container, 'test -e /run/treeline/deadline.pid')).toBe(false);
+    await rm(trial);
+  });
+
+  test('has a deadline that can be ended, and that shows in ps what it is', async () => {
+    const { rootfs } = await makeRootfs(unchanged, 'COMMIT 1\n');
+    const container = await start({ rootfs });
+    await container.waitFor(version(2));
+    expect(
+      await container.attachText('tr "\\0" " " </proc/$(cat /run/treeline/deadline.pid)/cmdline'),
+    ).toMatch(/\/usr\/lib\/treeline\/container\/deadline 600 ?$/);
+    await container.attachText('kill $(cat /run/treeline/deadline.pid)');
+    await expect.poll(() => succeeds(container, 'pgrep -f "deadline|sleep 600"')).toBe(false);
+    expect(await container.state()).toBe('RUNNING');
   });
 });
 

@@ -69,6 +69,16 @@ pick_deployment() {
 	'
 }
 
+# Whether something else than what runs starts next.
+is_pending() {
+	deployments | starts_another
+}
+
+# Of what `deployments` says. Asking ostree takes seconds on small machines.
+starts_another() {
+	awk '$1 == 0 && $4 == "no" { another = 1 } $4 == "yes" { running = 1 } END { exit !(another && running) }'
+}
+
 # Commands below change the system, so they run where nobody else sees /sysroot and /boot writable.
 # enter_private_mounts COMMAND [ARGUMENT]…: goes on only inside; outside it becomes `treeline COMMAND ARGUMENT…` there.
 enter_private_mounts() {
@@ -83,15 +93,20 @@ enter_private_mounts() {
 
 # In a user namespace a remount must repeat the flags that the mount has.
 make_writable() {
-	[ ! -w "$1" ] || return 0
+	! is_writable "$1" || return 0
 	# shellcheck disable=SC2016 # awk's variables
 	flags=$(awk -v point="$1" '$5 == point { flags = $6 } END { sub(/^r[wo]/, "", flags); print flags }' /proc/self/mountinfo)
 	mount -o "remount,bind,rw$flags" "$1" 2>/dev/null
-	[ ! -w "$1" ] || return 0
+	! is_writable "$1" || return 0
 	# Not the mount alone is read-only, but its file system: give it back as it was.
 	mount -o "remount,rw" "$1" 2>/dev/null
-	[ -w "$1" ] || fail "cannot make $1 writable"
+	is_writable "$1" || fail "cannot make $1 writable"
 	read_only_again="$read_only_again $1"
+}
+
+# `test -w` of busybox looks at permissions only, and root has all of them.
+is_writable() {
+	touch -c "$1" 2>/dev/null
 }
 
 leave_private_mounts() {
@@ -100,19 +115,61 @@ leave_private_mounts() {
 	read_only_again=
 }
 
-# take_lock: one treeline at a time. The lock's content is the process's id, and it counts only as long as that one lives.
+# take_lock: one treeline at a time. The lock is a link to the process that holds it, PROCESS-START, and counts only as long
+# as that one lives: another one with its number started at another time.
 lock=/run/treeline.lock
 take_lock() {
-	if ! ln -s $$ "$lock" 2>/dev/null; then
-		owner=$(readlink "$lock")
-		if kill -0 "$owner" 2>/dev/null && grep -q treeline "/proc/$owner/cmdline"; then
-			fail "another treeline is changing this system (process $owner)"
-		fi
-		ln -sfn $$ "$lock"
+	own=$(identity $$)
+	ln -s "$own" "$lock" 2>/dev/null && return
+	! is_held "$lock" || refuse_second
+	# Whoever held it was killed. One process may clear that away, or two that see it at once would both have the lock.
+	ln -s "$own" "$lock.takeover" 2>/dev/null || {
+		is_held "$lock.takeover" || rm -f "$lock.takeover"
+		fail 'another treeline has just started: try again'
+	}
+	if is_held "$lock"; then
+		rm -f "$lock.takeover"
+		refuse_second
 	fi
-	[ "$(readlink "$lock")" = $$ ] || fail 'another treeline is changing this system'
+	ln -sfn "$own" "$lock"
+	rm -f "$lock.takeover"
+}
+
+refuse_second() {
+	owner=$(readlink "$lock")
+	fail "another treeline is changing this system (process ${owner%-*}): wait until it has ended"
+}
+
+is_held() {
+	holder=$(readlink "$1")
+	[ -n "$holder" ] && [ "$(identity "${holder%-*}")" = "$holder" ]
+}
+
+# Number and start of a process: the second is the 22nd field of its `stat`, whose second one may hold blanks and brackets.
+identity() {
+	started=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)
+	[ -z "$started" ] || echo "$1-$started"
 }
 
 release_lock() {
-	[ "$(readlink "$lock")" != $$ ] || rm -f "$lock"
+	[ "$(readlink "$lock")" != "$(identity $$)" ] || rm -f "$lock"
+}
+
+is_number() {
+	expr "$1" : '[0-9]\{1,15\}$' >/dev/null
+}
+
+is_sha256() {
+	expr "$1" : '[0-9a-f]\{64\}$' >/dev/null
+}
+
+# Seconds since 1970 that a commit says.
+commit_time() {
+	date=$(ostree show --repo="$repository" "$1" | sed -n 's/^Date: *\([-0-9]* [:0-9]*\) +0000$/\1/p')
+	[ -n "$date" ] && date -u -d "$date" +%s
+}
+
+# A day and a time that people read.
+date_of() {
+	date -u -d "@$1" '+%Y-%m-%d %H:%M UTC'
 }

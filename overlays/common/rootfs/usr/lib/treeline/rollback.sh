@@ -3,6 +3,8 @@
 
 command_rollback() {
 	[ $# = 0 ] || fail "rollback does not know $*; see: treeline help" 2
+	# shellcheck disable=SC1091 # in the guest
+	. "$library/boot-state.sh"
 	need_root
 	read_settings
 	need_ostree
@@ -10,17 +12,17 @@ command_rollback() {
 	trap 'release_lock; leave_private_mounts' EXIT
 	take_lock
 
-	read -r _ _ _ first_runs first_version <<-END
+	read -r _ first_commit _ first_runs first_version <<-END
 		$(pick_deployment first)
 	END
 	if [ "$first_runs" = no ]; then
-		drop_pending "$first_version"
+		drop_pending "$first_commit" "$first_version"
 	else
 		return_to_previous
 	fi
 }
 
-# An upgrade that has not been started yet: the running version starts again.
+# drop_pending COMMIT VERSION: an upgrade that has not been started yet, or has failed. The running version starts again.
 drop_pending() {
 	read -r _ commit _ _ version <<-END
 		$(pick_deployment running)
@@ -28,12 +30,14 @@ drop_pending() {
 	[ -n "$commit" ] || fail 'cannot tell what runs: see ostree admin status'
 	# The ref first: undeploy then prunes what only the dropped version had.
 	before=$(ostree rev-parse --repo="$repository" "$stateroot:$ref" 2>/dev/null)
-	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot drop version $1"
+	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot drop version $2"
 	if ! ostree admin undeploy 0 >/dev/null; then
 		[ -z "$before" ] || ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$before"
-		fail "cannot drop version $1: see the message above; nothing has changed"
+		fail "cannot drop version $2: see the message above; nothing has changed"
 	fi
-	say "version $1, which had not been started, is dropped: version $version goes on"
+	# Not before: until it is gone, it may be started.
+	disarm_trial "$1"
+	say "version $2, which had not been started, is dropped: version $version goes on"
 }
 
 # ostree 2022.7 cannot make an old deployment the default one. Deploying its commit again does: with today's /etc.
@@ -45,7 +49,9 @@ return_to_previous() {
 	[ -n "$commit" ] || fail 'there is no previous version to return to'
 	before=$(ostree rev-parse --repo="$repository" "$stateroot:$ref" 2>/dev/null)
 	ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$commit" || fail "cannot return to version $version"
-	if ! ostree admin deploy --retain-rollback --os="$stateroot" "$stateroot:$ref" >/dev/null; then
+	# It ran once, but not with today's /etc.
+	if ! arm_trial "$commit" || ! ostree admin deploy --retain-rollback --os="$stateroot" "$stateroot:$ref" >/dev/null; then
+		disarm_trial "$commit"
 		[ -z "$before" ] || ostree refs --repo="$repository" --create="$stateroot:$ref" --force "$before"
 		fail "cannot return to version $version: see the message above; nothing has changed"
 	fi

@@ -1,5 +1,11 @@
 # shellcheck shell=dash disable=SC2154 # the settings are variables
-# The parts of auto-upgrade; needs common.sh. All times are whole seconds.
+# The parts of auto-upgrade; needs common.sh, boot-state.sh and fleet-lock.sh. All times are whole seconds.
+
+available=/var/lib/treeline/available
+boot_result=/var/lib/treeline/boot-result
+# From one try to get leave for the reboot to the next: doubled each time up to the most, and up to a half more at random.
+first_retry=60
+last_retry=3600
 
 # Runs until it gets SIGTERM.
 upgrade_forever() {
@@ -7,9 +13,13 @@ upgrade_forever() {
 	trap end TERM INT
 	pause "$(random_up_to "$UPGRADE_DELAY")"
 	while :; do
+		return_reboot_lock
 		if has_update_url; then
-			upgrade
-			[ "$UPGRADE_REBOOT" = no ] || reboot_when_allowed
+			if [ "$UPGRADE_REBOOT" = yes ]; then
+				upgrade_and_reboot
+			else
+				upgrade
+			fi
 		fi
 		pause $((UPGRADE_INTERVAL + $(random_up_to "$UPGRADE_DELAY")))
 	done
@@ -38,30 +48,47 @@ has_update_url() {
 	return 1
 }
 
+# upgrade [OPTION]…: what it says goes to the log. Its exit code.
 upgrade() {
 	said=
 	output=$(mktemp) || return
-	run treeline upgrade >"$output" 2>&1
+	run treeline upgrade "$@" >"$output" 2>&1
+	status=$?
 	sed 's/^treeline: //' "$output" | logger -t treeline -p daemon.notice
 	rm -f "$output"
+	return $status
 }
 
-reboot_when_allowed() {
-	is_pending || return 0
-	if [ -n "$UPGRADE_REBOOT_WINDOW" ]; then
-		wait_for_window
-		# Meanwhile somebody may have changed their mind.
-		is_pending || return 0
-	fi
-	log 'rebooting into the new version'
-	reboot
+# Downloads at any time; the rest belongs together, since what changes in /etc between applying and rebooting is lost.
+upgrade_and_reboot() {
+	upgrade --download
+	retry=$first_retry
+	while is_waiting; do
+		if [ -n "$UPGRADE_REBOOT_WINDOW" ]; then
+			wait_for_window
+			# Meanwhile somebody may have changed their mind.
+			is_waiting || return 0
+		fi
+		upgrade --apply --reboot
+		# The reboot is under way, or something is wrong that the next round may mend; 4: not now.
+		[ $? = 4 ] || return 0
+		pause $((retry + $(random_up_to $((retry / 2)))))
+		retry=$((retry * 2))
+		[ $retry -lt $last_retry ] || retry=$last_retry
+	done
 }
 
-is_pending() {
-	read -r _ _ _ running _ <<-END
-		$(pick_deployment first)
-	END
-	[ "$running" = no ]
+# Whether a version is downloaded, or ready to start.
+is_waiting() {
+	grep -q ' downloaded$' "$available" 2>/dev/null || is_pending
+}
+
+# check-boot does this after a good start; the server may not have answered then.
+return_reboot_lock() {
+	[ -e "$fleet_lock_held" ] || return 0
+	grep -qx 'result=good' "$boot_result" 2>/dev/null || return 0
+	# In a shell of its own: wrong settings end it.
+	message=$(read_settings && release_reboot_lock 2>&1) || log "${message#treeline: }"
 }
 
 # Not all at the same second here either, but inside of the window.
@@ -82,7 +109,9 @@ run() {
 	"$@" &
 	child=$!
 	wait $child
+	ended=$?
 	child=
+	return $ended
 }
 
 end() {
@@ -97,10 +126,6 @@ end() {
 
 log() {
 	logger -t treeline -p daemon.notice "$1"
-}
-
-is_number() {
-	case "$1" in '' | *[!0-9]*) return 1 ;; esac
 }
 
 # random_up_to MOST

@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Commit } from '../../src/model.ts';
+import type { SshOutput } from '../helpers/ssh.ts';
+import type { Vm } from '../helpers/qemu.ts';
+import { diskIn, diskOver } from './disks.ts';
+import type { MachineOptions } from './frozen.ts';
+import type { Started, StartOptions } from './start.ts';
+import { startUntilUp } from './start.ts';
+
+/** What `treeline status --json` says, as far as these tests read it. */
+export interface Status {
+  deployments: { commit: string; version: string; running: boolean; next: boolean }[];
+  trial: { commit: string; triesLeft: number | null } | null;
+  lastResult: { result: string; commit: string; reason: string } | null;
+  bad: { commit: string; version: string; reason: string }[];
+}
+
+/** A machine that is given broken versions. It is up between the calls. */
+export interface FaultyMachine {
+  readonly vm: Vm;
+  ssh(command: string): Promise<SshOutput>;
+  /** Standard output, trimmed, of a command that must succeed. */
+  text(command: string): Promise<string>;
+  /** `treeline upgrade`, with options. */
+  upgrade(options?: string): Promise<SshOutput>;
+  status(): Promise<Status>;
+  /** Restarts it until it is up again. */
+  restart(options?: StartOptions): Promise<Omit<Started, 'vm'>>;
+  /** `seconds` from the start until a version on trial counts as hanging: kernel argument of this and all later versions. */
+  setDeadline(seconds: number): Promise<void>;
+  /** Ends it and removes its disk. */
+  remove(): Promise<void>;
+}
+
+/** `url`: where its upgrades come from. `extraArgs`: for its first start. */
+export async function startFaultyMachine(
+  image: string,
+  { machine, url, extraArgs = [] }: { machine: MachineOptions; url: string; extraArgs?: readonly string[] },
+): Promise<FaultyMachine> {
+  const directory = await mkdtemp(join(tmpdir(), 'treeline-faulty-'));
+  const disk = diskIn(directory);
+  await diskOver(image, disk);
+  let { vm } = await startUntilUp(disk, machine, { extraArgs });
+  const text = (command: string): Promise<string> => vm.sshText(command, { timeoutMs: 300_000 });
+  return {
+    get vm() {
+      return vm;
+    },
+    text,
+    ssh: (command) => vm.ssh(command, { timeoutMs: 300_000 }),
+    upgrade: (options = '') =>
+      vm.ssh(`treeline upgrade --url ${url} ${options} 2>&1`, { timeoutMs: 600_000 }),
+    status: async () => JSON.parse(await text('treeline status --json')) as Status,
+    async restart(options) {
+      await vm.ssh('reboot');
+      await vm.waitExit();
+      const { starts, health, ...started } = await startUntilUp(disk, machine, options);
+      ({ vm } = started);
+      return { starts, health };
+    },
+    async setDeadline(seconds) {
+      await text(`mount -o remount,rw /boot
+        sed -i '/^options /{s/ treeline.deadline=[0-9]*//; s/$/ treeline.deadline=${seconds}/}' /boot/loader/entries/*.conf
+        mount -o remount,ro /boot`);
+    },
+    async remove() {
+      await vm.kill();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Whether a commit is the one that runs, alone or with others. */
+export const runs = ({ deployments }: Status, commit: Commit): boolean =>
+  deployments.some(({ running, commit: id }) => running && id === commit.id);

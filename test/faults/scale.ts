@@ -1,0 +1,51 @@
+import { appendFileSync } from 'node:fs';
+
+/** How much the tests of this directory do: little in `npm test`; `npm run torture` sets the variables, see scripts/torture.mjs. */
+export const scale = {
+  /** What all that is random follows from. */
+  seed: integer('TREELINE_TORTURE_SEED', 1),
+  /** Powers cut off. */
+  cuts: integer('TREELINE_TORTURE_CUTS', 3),
+  /** Disks that lose writes. */
+  losses: integer('TREELINE_TORTURE_LOSSES', 8),
+  /** Builds killed. */
+  kills: integer('TREELINE_TORTURE_KILLS', 3),
+  /** Whether every fault is tried, not only those that take little time. */
+  all: process.env['TREELINE_TORTURE'] === '1',
+  /** The one point of each kind that is tried; all of them by default. */
+  only: integer('TREELINE_TORTURE_ONLY', 0),
+} as const;
+
+/** A directory for what helps to find out about a failure; undefined: nothing is kept. */
+export const keepDirectory: string | undefined = process.env['TREELINE_TORTURE_KEEP'];
+
+/** One line of the report: what was tried, and how it ended. */
+export interface Tried {
+  kind: string;
+  number: number;
+  /** Where: a phase, a moment. */
+  where: string;
+  result: string;
+  problems: readonly string[];
+}
+
+/** Notes a result for `npm run torture`, and says it. */
+export function report(tried: Tried): void {
+  const { kind, number, where, result, problems } = tried;
+  process.stderr.write(
+    `${kind} ${number} (seed ${scale.seed}): ${where}: ${[result, ...problems].join('; ')}\n`,
+  );
+  const file = process.env['TREELINE_TORTURE_REPORT'];
+  if (file !== undefined) appendFileSync(file, `${JSON.stringify(tried)}\n`);
+}
+
+/** Those of the planned points that this run is about. */
+export const wanted = <T extends { number: number }>(points: readonly T[]): T[] =>
+  points.filter(({ number }) => scale.only === 0 || number === scale.only);
+
+function integer(name: string, otherwise: number): number {
+  const value = process.env[name] ?? '';
+  if (value === '') return otherwise;
+  if (!/^\d{1,9}$/.test(value)) throw new Error(`${name}=${value} is not a number`);
+  return Number(value);
+}

@@ -4,7 +4,7 @@
 //   npm run torture -- --count 20        so many power cuts (--losses N, --kills N: of the others)
 //   npm run torture -- --seed 7          the moments that this seed gives; without it a new one, which is printed
 //   npm run torture -- --seed 7 --only 13 -t 'cut 13'      one point again
-//   npm run torture -- --keep DIR        where the disks of failures go (./torture)
+//   npm run torture -- --keep DIR        where the disks of failures go (.treeline/torture)
 //   npm run torture -- power-cut         only test files whose names hold this
 // Exit code 1 where anything failed.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -18,7 +18,7 @@ const options = minimist(process.argv.slice(2), {
   string: ['seed', 'count', 'losses', 'kills', 'only', 'keep', 't'],
 });
 const seed = options.seed ?? String(randomInt(1_000_000));
-const keep = resolve(options.keep ?? 'torture');
+const keep = resolve(options.keep ?? join(home, '.treeline/torture'));
 await bundleSources();
 const scratch = await mkdtemp(join(tmpdir(), 'treeline-torture-'));
 const report = join(scratch, 'report');

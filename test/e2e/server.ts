@@ -70,8 +70,10 @@ export async function startRecorder(upstreamPort: number, address = '127.0.0.1')
     for await (const part of answer) parts.push(part as Buffer);
     const body = Buffer.concat(parts);
     seen.push({ method, path, status: answer.statusCode ?? 0, bytes: body.length });
-    response.writeHead(answer.statusCode ?? 502, answer.headers);
-    response.end(damage?.path.test(path) === true ? damage.change(body) : body);
+    const sent = damage?.path.test(path) === true ? damage.change(body) : body;
+    const length = sent === body ? {} : { 'content-length': sent.length };
+    response.writeHead(answer.statusCode ?? 502, { ...answer.headers, ...length });
+    response.end(sent);
   };
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen({ port: 0, host: address }, resolve);

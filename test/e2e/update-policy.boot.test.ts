@@ -12,7 +12,7 @@ import type { Machine } from './machine.ts';
 import { startMachine } from './machine.ts';
 import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
-import { flipByte, startRecorder } from './server.ts';
+import { startRecorder } from './server.ts';
 
 const { images, versions, skipped, note } = givenImages([
   'qemu-system-x86_64',
@@ -91,11 +91,11 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
   });
 
   it.each([
-    ['is older than the last one', -3600, [], 'and this machine has seen one of'],
+    ['is older than the last one', -1, [], 'and this machine has seen one of'],
     ['has expired', 1, ['--default-sig-expire', 'seconds=1'], 'has expired on'],
   ])('refuses a well signed index that %s', async (_, later, options, message) => {
     const signature = await signIndex((await seen()) + later, options);
-    recorder.tamper(/index.*\.sig$/, () => signature);
+    recorder.tamper(/\.sig$/, () => signature);
     try {
       const { output, exitCode } = await upgrade();
       expect(output).toContain(message);
@@ -177,7 +177,7 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
 
     it.each([
       ['cut off', (bytes: Buffer) => bytes.subarray(0, bytes.length >> 1), 'is not a delta, or is damaged'],
-      ['with a byte changed', flipByte, 'cannot be unpacked'],
+      ['damaged on the way', invertSecondHalf, 'damaged'],
       ['that is something else', () => Buffer.from('hello\n'), 'is not a delta, or is damaged'],
     ])('refuses one %s', async (_, change, message) => {
       await carry(change(delta), path);
@@ -262,4 +262,8 @@ async function startFleetServer(): Promise<FleetServer> {
     allow: (yes) => void (allowed = yes),
     stop: () => new Promise((resolve) => void server.close(() => resolve())),
   };
+}
+
+function invertSecondHalf(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.map((byte, index) => (index < bytes.length / 2 ? byte : byte ^ 0xff)));
 }

@@ -169,8 +169,8 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
     });
 
     it.each([
-      ['whose index has a damaged signature', /index\.json\.sig$/, 'not signed by the key of this image'],
-      ['whose index was changed after it was signed', /index\.json$/, 'not signed by the key of this image'],
+      ['whose index has a damaged signature', /\.sig$/, 'not signed by the key of this image'],
+      ['whose index was changed after it was signed', /index\.json$/, 'nobody has signed the update index'],
       ['whose delta is damaged', /\.delta$/, 'damaged on the way'],
     ])('refuses an update %s, and stays as it is', async (_, path, message) => {
       recorder.tamper(path, flipByte);

@@ -65,7 +65,9 @@ describe('build-update, killed with all its processes at a random moment', () =>
       await check('the next run', async () =>
         expectSuccess(await runProgram('build-update', ['--workspace', workspace, ...options])),
       );
-      await check('what the next run made', () => expect(stateOf(workspace)).toEqual(after));
+      await check('what the next run made', () =>
+        expect(nameless(stateOf(workspace))).toEqual(nameless(after)),
+      );
       await check('the index', () => expect(publishedRefs(workspace)).toEqual(after.refs));
       await check('the repository after the next run', () => checkRepository(workspace));
       report({
@@ -95,6 +97,12 @@ async function killBuild(options: readonly string[], milliseconds: number): Prom
   }
   await ended;
 }
+
+/** A delta holds the time when it was made (ostree-repo-static-delta-compilation.c), and the signature is named by the index. */
+const nameless = (state: State): State => ({
+  ...state,
+  output: state.output.map((path) => path.replace(/index-\w+\.sig$/, 'index-….sig')),
+});
 
 const isSame = (a: State['refs'], b: State['refs']): boolean => JSON.stringify(a) === JSON.stringify(b);
 

@@ -1,25 +1,36 @@
 import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { copyGrubView, foreseeStart } from './grub-view.ts';
 
 /** What lies on a disk that lost its power, and what is wrong with it. */
 export interface DiskReport {
   /** Commits, the one that starts next first. */
   deployed: string[];
+  /** Whether the initramfs has to repair what GRUB sees before it can start. */
+  mended: boolean;
   /** Sentences; none where all is well. */
   problems: string[];
 }
 
 /**
- * Looks at a raw disk as the machine would find it: journals are replayed (the file is written to), then the file systems
- * must be clean, the repository whole, and what the boot entries name must be there, whole. Needs root.
+ * Looks at a raw disk as the machine would find it: what GRUB sees must lead to a start; then journals are replayed (the
+ * file is written to), and the file systems must be clean, the repository whole, and what the boot entries name must be
+ * there, whole. Needs root.
  */
 export async function inspectDisk(disk: string): Promise<DiskReport> {
   const directory = await mkdtemp(`${disk}-mounts-`);
   const problems: string[] = [];
   const mounts: string[] = [];
   try {
-    for (const [role, { offset, bytes }] of Object.entries(await partitionsOf(disk))) {
+    const partitions = await partitionsOf(disk);
+    const [seen, boot, rootfs] = ['seen', 'boot', 'rootfs'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await copyGrubView(disk, partitions.boot, seen);
+    for (const [role, { offset, bytes }] of Object.entries(partitions)) {
       const device = await loopDevice({ disk, offset, bytes });
       try {
         problems.push(...(await checkFileSystem(device, role)));
@@ -32,11 +43,13 @@ export async function inspectDisk(disk: string): Promise<DiskReport> {
         await execa('losetup', ['--detach', device]);
       }
     }
-    problems.push(...(await checkRepository(join(directory, 'rootfs'))));
-    const entries = await readEntries(join(directory, 'boot'));
+    const { mended, problems: ofStart } = await foreseeStart(seen, boot, rootfs);
+    problems.push(...ofStart);
+    problems.push(...(await checkRepository(rootfs)));
+    const entries = await readEntries(boot);
     if (entries.length === 0) problems.push('there is no boot entry');
     for (const entry of entries) problems.push(...(await checkEntry(directory, entry)));
-    return { deployed: entries.map(({ commit }) => commit), problems };
+    return { deployed: entries.map(({ commit }) => commit), mended, problems };
   } finally {
     for (const point of mounts) await execa('umount', [point]);
     await rm(directory, { recursive: true, force: true });

@@ -21,6 +21,7 @@ const { images, versions, skipped, note } = givenImages([
   'qemu-img',
   'losetup',
   'sfdisk',
+  'debugfs',
 ]);
 
 describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note}`, () => {

@@ -275,6 +275,30 @@ describe.skipIf(boxSkipped)(`check-boot after a version on trial was given up${b
     expect(happened()).toBe('hooks after-boot 1 fell-back\nrelease\n');
   });
 
+  it('does not take it for bad where the boot loader had an old list of entries, in which it was not', () => {
+    box.write('boot/grub/grub.cfg', '');
+    box.write('run/cmdline', 'root=x ostree=/ostree/boot.0/treeline/f00/0 panic=10\n');
+    box.write('run/entries/ostree-2-treeline.conf', 'options root=x ostree=/ostree/boot.1/treeline/f00/0\n');
+    box.write('run/entries/ostree-1-treeline.conf', 'options root=x ostree=/ostree/boot.1/treeline/f00/1\n');
+    const places = 'kernel_command_line=/run/cmdline boot_entries=/run/entries';
+    checkBoot(places);
+    expect(badCommits()).toBe('');
+    expect(deployed()).toBe(`  ${newCommit} 2\n* ${oldCommit} 1\n`);
+    expect(box.read(trialFile)).toBe(`${newCommit} 0\n`);
+    expect(console()).toBe('treeline: health: good\n');
+    expect(result()).toMatchObject({ result: 'good', commit: oldCommit });
+    // Nobody waits for a verdict on it in this boot.
+    expect(box.read(trialOfBoot)).toBe('');
+  });
+
+  it('takes it for bad where the boot loader gave it up, and had the list of today', () => {
+    box.write('boot/grub/grub.cfg', '');
+    box.write('run/cmdline', 'root=x ostree=/ostree/boot.1/treeline/f00/1 panic=10\n');
+    box.write('run/entries/ostree-1-treeline.conf', 'options root=x ostree=/ostree/boot.1/treeline/f00/1\n');
+    checkBoot('kernel_command_line=/run/cmdline boot_entries=/run/entries');
+    expect(badCommits()).toContain('it did not start');
+  });
+
   it('knows the reason where a check had failed', () => {
     const record = ['result=failed', `commit=${newCommit}`, 'version=2', 'reason=ssh: "no" answer\\n'];
     box.write('var/lib/treeline/boot-result', `${record.join('\n')}\n`);

@@ -309,8 +309,11 @@ describe.skipIf(boxSkipped)(`the clock${boxNote}`, () => {
     box.write('usr/lib/treeline/image.conf', `TREELINE_REF='x'\nTREELINE_EPOCH='${year2026}'\n`);
     expect(floor(':')).toBe(String(year2026));
     expect(floor(`touch -d @${year2026 + 5} /var/lib/treeline/clock`)).toBe(String(year2026 + 5));
-    expect(floor(`echo ${year2026 + 9} >/var/lib/treeline/index-time`)).toBe(String(year2026 + 9));
-    expect(floor('echo 99999999999999 rubbish >/var/lib/treeline/index-time')).toBe(String(year2026 + 5));
+  });
+
+  it('does not come from an update index, whose publisher may have a clock that is ahead', () => {
+    box.write('var/lib/treeline/index-time', String(year2026 + 9));
+    expect(floor(':')).toBe('0');
   });
 
   it.each([
@@ -342,7 +345,7 @@ date() { case "$*" in +%s) echo ${clock} ;; *-s*) echo "$*" >/run/set ;; *) comm
   });
 
   it('is wrong where it is behind', () => {
-    box.write('var/lib/treeline/index-time', String(now() + 86_400));
+    floor(`touch -d @${now() + 86_400} /var/lib/treeline/clock`);
     expect(check('wanted/clock').stdout).toMatch(/^the clock is wrong: it says 20\d\d-/);
   });
 

@@ -88,7 +88,7 @@ describe.skipIf(missing !== undefined)(`the update index's signature${note}`, ()
       ['common', 'upgrade'],
       `work=${at('work')} keyring=${at('ours.gpg')} update_url=${at('server')} now=${now} ref=r downgrade_allowed=
        state=${at('state')} index_time_file=${at('state/index-time')} downloads=${at('state/downloads')}
-       fetch_small() { cp "$1" "$2"; }
+       download_small() { cp "$1" "$2"; }
        ${more}
        fetch_index && echo "made $index_made"`,
     );
@@ -121,8 +121,10 @@ describe.skipIf(missing !== undefined)(`the update index's signature${note}`, ()
   });
 
   it('must be of this very text', () => {
-    publish(sign('ours', keyMade + 5));
+    const made = sign('ours', keyMade + 5);
     writeFileSync(at('server/updates/index.json'), text.replace('"2"', '"3"'));
+    expect(read(keyMade + day).stderr).toContain('nobody has signed the update index');
+    publish(made);
     expect(read(keyMade + day).stderr).toContain('is not signed by the key of this image');
   });
 

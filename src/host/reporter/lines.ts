@@ -24,7 +24,7 @@ export function stageLine(
 
 /** The same without the sign. */
 export function stageText(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {
-  return `${stageName(event.stage)}${outcome(event).padEnd(detailWidth)}${formatSeconds(event.seconds).padStart(8)}`;
+  return `${stageName(event.stage)}${outcome(event).padEnd(detailWidth - 1)} ${formatSeconds(event.seconds).padStart(8)}`;
 }
 
 function outcome(event: Extract<Event, { type: 'stage-end' | 'stage-failed' }>): string {

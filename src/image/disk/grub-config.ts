@@ -64,7 +64,15 @@ if [ "$grub_platform" = pc ]; then
 fi
 
 # Its TIMEOUT and DEFAULT set the variables timeout and default: what follows has the last word.
-syslinux_source -s -r ($root)/ ($root)/syslinux/syslinux.cfg
+# OSTree switches the link /loader from loader.0 to loader.1 and back. GRUB does not replay the journal: where power was lost
+# during a switch, it may find the link unreadable, but never both of them.
+if [ -s ($root)/syslinux/syslinux.cfg ]; then
+  syslinux_source -s -r ($root)/ ($root)/syslinux/syslinux.cfg
+elif [ -s ($root)/loader.0/syslinux.cfg ]; then
+  syslinux_source -s -r ($root)/ ($root)/loader.0/syslinux.cfg
+else
+  syslinux_source -s -r ($root)/ ($root)/loader.1/syslinux.cfg
+fi
 
 set default=0
 set fallback=1

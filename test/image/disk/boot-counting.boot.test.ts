@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emptyGrubEnvironment } from '../../../src/image/disk/grub-config.ts';
@@ -158,6 +158,33 @@ test.skipIf(missing !== undefined)(
         'Booting 1',
         'Falling back to 0',
       ]);
+    } finally {
+      await place.remove();
+    }
+  },
+);
+
+test.skipIf(missing !== undefined)(
+  'where power was lost while OSTree switched the list of entries, GRUB takes the one that can be read',
+  async () => {
+    const place = await makePlace();
+    try {
+      const sysroot = await makeSysroot({
+        directory: place.directory,
+        kernel: 'no kernel',
+        initramfs: 'initramfs',
+        kernelArguments: [],
+      });
+      await deploy(sysroot, ['second']);
+      const loader = join(sysroot, 'boot/loader');
+      const whole = await readlink(loader);
+      await rm(loader);
+      const grubenv = Buffer.from(emptyGrubEnvironment);
+      expect(await startEntries(place, { sysroot, grubenv })).toEqual(['Booting 0', 'Falling back to 1']);
+      const other = whole === 'loader.0' ? 'loader.1' : 'loader.0';
+      await rename(join(sysroot, 'boot', whole), join(sysroot, 'boot', other));
+      await symlink('nowhere', loader);
+      expect(await startEntries(place, { sysroot, grubenv })).toEqual(['Booting 0', 'Falling back to 1']);
     } finally {
       await place.remove();
     }

@@ -22,6 +22,7 @@ check_boot() {
 			reason=$(reason_of_fall_back)
 			! call_settle_trial drop || fell_back=yes
 			;;
+		waits) rm -f "$trial_of_boot" ;;
 		stale) call_settle_trial drop ;;
 	esac
 	[ "$trial_state" = runs ] && on=trial || on=boot

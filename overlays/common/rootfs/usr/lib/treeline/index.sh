@@ -14,7 +14,8 @@ fetch_index() {
 	fetch_small "$update_url/updates/index.json" "$work/index.json"
 	# Its name is made of the index, so that the two fit, also while a new one is being published.
 	signature=index-$(sha256sum "$work/index.json" | cut -c1-16).sig
-	fetch_small "$update_url/updates/$signature" "$work/index.json.sig"
+	download_small "$update_url/updates/$signature" "$work/index.json.sig" ||
+		fail "nobody has signed the update index of $origin as it came (there is no $signature): it was damaged on the way, or is being replaced at this moment: try again; nothing has changed"
 	verify_index
 	seen=$(index_time)
 	if [ "$index_made" -lt "$seen" ] && [ -z "$downgrade_allowed" ]; then
@@ -64,12 +65,18 @@ verify_index() {
 
 # fetch_small URL FILE
 fetch_small() {
+	download_small "$1" "$2" && return
+	fail "cannot download $1: is the address right, and does the network work? Nothing has changed"
+}
+
+# download_small URL FILE: says why it fails.
+download_small() {
 	(
 		ulimit -f $((largest_index / 512))
 		timeout "$patience" wget -q -O "$2" "$1" 2>"$work/wget"
 	) && [ -s "$2" ] && return
 	cat "$work/wget" >&2
-	fail "cannot download $1: is the address right, and does the network work? Nothing has changed"
+	return 1
 }
 
 # value PLACE: from the index.

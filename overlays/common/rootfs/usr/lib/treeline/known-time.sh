@@ -6,14 +6,13 @@ last_seen=/var/lib/treeline/clock
 # Written where the clock was behind: the time it was set to, and the seconds since power on.
 clock_was_set=/run/treeline/clock-was-set
 
-# Seconds since 1970: the newest of when this system was made, when the machine was last seen, and when the newest update
-# index was signed.
+# Seconds since 1970: the newest of when this system was made, and when the machine was last seen. Not when the newest update
+# index was signed: a publisher's clock that is ahead would set the clocks of all its machines.
 newest_known_time() {
 	{
 		echo 0
 		sed -n "s/^TREELINE_EPOCH='\(.*\)'$/\1/p" /usr/lib/treeline/image.conf
 		stat -c %Y $last_seen
-		head -n 1 /var/lib/treeline/index-time
 	} 2>/dev/null | grep '^[0-9]\{1,11\}$' | sort -n | tail -n 1
 }
 

@@ -5,6 +5,8 @@
 # in the same boot, which must be left alone.
 trial_of_boot=/run/treeline/trial
 result_file=/var/lib/treeline/boot-result
+boot_entries=/boot/loader/entries
+kernel_command_line=/proc/cmdline
 # Seconds that an upgrade may take until we get our turn.
 lock_patience=3600
 # Seconds that the verdict may take, counted from when somebody waits for it.
@@ -14,6 +16,7 @@ verdict_patience=900
 #   none       nothing was on trial, or something else is by now
 #   runs       what is on trial runs, and starts at the next boot too
 #   fell-back  what is on trial starts first and does not run: the boot loader gave it up
+#   waits      what is on trial starts first, but not this time: the boot loader had an old list of entries
 #   stale      what is on trial is not what starts next
 #   unknown    ostree does not say what is there
 look_at_trial() {
@@ -29,9 +32,17 @@ look_at_trial() {
 	case "$first_commit $first_runs" in
 		' ') trial_state=unknown ;;
 		"$trial_commit yes") trial_state=runs ;;
-		"$trial_commit no") trial_state=fell-back ;;
+		"$trial_commit no") if had_old_list; then trial_state=waits; else trial_state=fell-back; fi ;;
 		*) trial_state=stale ;;
 	esac
+}
+
+# GRUB does not see what ext4 has only in its journal: after a power cut it may start what the list of before names. By now
+# the journal is replayed, and the list names it no more.
+had_old_list() {
+	grub_counts || return 1
+	booted=$(tr ' ' '\n' <"$kernel_command_line" | grep '^ostree=') || return 1
+	! cat "$boot_entries"/*.conf 2>/dev/null | tr ' ' '\n' | grep -qxF "$booted"
 }
 
 # settle keep: what is on trial stays. settle drop: it is gone, or has to go. Where something else is on trial by now, that

@@ -53,7 +53,7 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
   const systemState = (): Promise<string> =>
     vm.sshText(
       `ostree admin status; ostree refs --repo=/sysroot/ostree/repo; cat /boot/loader/entries/*
-       find /sysroot/ostree/repo/objects /sysroot/ostree/repo/tmp | sort`,
+       find /sysroot/ostree/repo/objects /sysroot/ostree/repo/tmp -type f | sort`,
       { timeoutMs: 120_000 },
     );
   /** Puts a file into the guest. */

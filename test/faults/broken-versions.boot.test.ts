@@ -44,7 +44,6 @@ const broken: Broken[] = [
     change: changes.kernelThatPanics,
     tries: 3,
     reason: /did not start/,
-    short: true,
   },
   {
     what: 'a kernel that halts before anything can watch it',
@@ -71,9 +70,10 @@ const broken: Broken[] = [
     deadline: 15,
     short: true,
   },
+  { what: 'a service that fails', change: changes.failingService, tries: 3, reason: /failing/ },
   {
-    what: 'a service that fails',
-    change: changes.failingService,
+    what: 'another fault each time',
+    change: changes.anotherFaultEachTime,
     tries: 3,
     reason: /failing/,
     short: true,
@@ -115,8 +115,8 @@ describe.skipIf(skipped)(`a new version with a fault${note}`, () => {
 
     it(`is tried ${tries} times, then the version before it runs, and knows why`, async () => {
       bad = await updates.make(change, { from: first });
-      await machine.setDeadline(deadline ?? 600);
       expect(await machine.upgrade()).toMatchObject({ exitCode: 0 });
+      if (deadline !== undefined) await machine.setDeadline(deadline);
       expect(await machine.status()).toMatchObject({ trial: { commit: bad.id, triesLeft: 3 } });
 
       const { starts, health } = await machine.restart({
@@ -133,9 +133,7 @@ describe.skipIf(skipped)(`a new version with a fault${note}`, () => {
       expect(health).toMatch(new RegExp(`fell back from ${bad.version}: .*${reason.source}`));
       expect(starts).toBe(tries + 1);
       const status = await machine.status();
-      expect(status.deployments.filter(({ running }) => running)).toMatchObject([
-        { commit: first.id, next: true },
-      ]);
+      expect(status.deployments).toMatchObject([{ commit: first.id, running: true, next: true }]);
       expect(status.trial).toBeNull();
       expect(status.bad.find(({ commit }) => commit === bad.id)?.reason).toMatch(reason);
     });
@@ -150,23 +148,16 @@ describe.skipIf(skipped)(`a new version with a fault${note}`, () => {
     });
   });
 
-  it('is not there any more after one more restart', async () => {
-    const { starts } = await machine.restart({ limit: 1 });
-    expect(starts).toBe(1);
-    const { deployments } = await machine.status();
-    expect(deployments.map(({ commit }) => commit)).toEqual([first.id]);
-    await machine.text('ostree fsck --quiet --repo=/sysroot/ostree/repo');
-  });
-
   it('is followed by a version without one, which is taken and stays', async () => {
     const next = await updates.make(changes.good('mended'), { from: first });
-    await machine.setDeadline(600);
     expect(await machine.upgrade()).toMatchObject({ exitCode: 0 });
     const { starts, health } = await machine.restart();
     expect({ starts, health }).toEqual({ starts: 1, health: 'treeline: health: good' });
     expect(await machine.text('treeline version; cat /usr/share/faults')).toBe(`${next.version}\nmended`);
-    const { trial, bad } = await machine.status();
+    const { trial, bad, deployments } = await machine.status();
     expect(trial).toBeNull();
     expect(bad).toHaveLength(tried.length);
+    expect(deployments.map(({ commit }) => commit)).toEqual([next.id, first.id]);
+    await machine.text('ostree fsck --quiet --repo=/sysroot/ostree/repo');
   });
 });

@@ -83,6 +83,22 @@ export const failingService: Change = async () => [
   { path: 'usr/etc/runlevels/default/failing', linkTo: '/etc/init.d/failing' },
 ];
 
+/** At the first try the kernel panics, at the second one the init ends, and then a service fails. */
+export const anotherFaultEachTime: Change = async (before) => [
+  ...(await failingService(before)),
+  {
+    path: 'usr/sbin/init',
+    content: program(`echo >>/var/faults
+/bin/busybox sync
+case $(/bin/busybox wc -l </var/faults) in
+1) echo c >/proc/sysrq-trigger ;;
+2) exit 1 ;;
+esac
+exec /bin/busybox init`),
+    executable: true,
+  },
+];
+
 /** Says that it started, and does nothing. */
 export const noNetwork: Change = async () => [
   {

@@ -1,9 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Commit } from '../../src/model.ts';
 import type { SshOutput } from '../helpers/ssh.ts';
-import type { Vm } from '../helpers/qemu.ts';
 import { diskIn, diskOver } from './disks.ts';
 import type { MachineOptions } from './frozen.ts';
 import type { Started, StartOptions } from './start.ts';
@@ -19,7 +17,6 @@ export interface Status {
 
 /** A machine that is given broken versions. It is up between the calls. */
 export interface FaultyMachine {
-  readonly vm: Vm;
   ssh(command: string): Promise<SshOutput>;
   /** Standard output, trimmed, of a command that must succeed. */
   text(command: string): Promise<string>;
@@ -28,7 +25,7 @@ export interface FaultyMachine {
   status(): Promise<Status>;
   /** Restarts it until it is up again. */
   restart(options?: StartOptions): Promise<Omit<Started, 'vm'>>;
-  /** `seconds` from the start until a version on trial counts as hanging: kernel argument of this and all later versions. */
+  /** `seconds` from its start until the version that starts next counts as hanging; the others have all the time they need. */
   setDeadline(seconds: number): Promise<void>;
   /** Ends it and removes its disk. */
   remove(): Promise<void>;
@@ -45,9 +42,6 @@ export async function startFaultyMachine(
   let { vm } = await startUntilUp(disk, machine, { extraArgs });
   const text = (command: string): Promise<string> => vm.sshText(command, { timeoutMs: 300_000 });
   return {
-    get vm() {
-      return vm;
-    },
     text,
     ssh: (command) => vm.ssh(command, { timeoutMs: 300_000 }),
     upgrade: (options = '') =>
@@ -61,9 +55,9 @@ export async function startFaultyMachine(
       return { starts, health };
     },
     async setDeadline(seconds) {
-      await text(`mount -o remount,rw /boot
-        sed -i '/^options /{s/ treeline.deadline=[0-9]*//; s/$/ treeline.deadline=${seconds}/}' /boot/loader/entries/*.conf
-        mount -o remount,ro /boot`);
+      await text(`cd /boot/loader && mount -o remount,rw /boot &&
+        awk '/APPEND/ && !done { $0 = $0 " treeline.deadline=${seconds}"; done = 1 } { print }' syslinux.cfg >/run/changed &&
+        cat /run/changed >syslinux.cfg && cd / && mount -o remount,ro /boot`);
     },
     async remove() {
       await vm.kill();
@@ -71,7 +65,3 @@ export async function startFaultyMachine(
     },
   };
 }
-
-/** Whether a commit is the one that runs, alone or with others. */
-export const runs = ({ deployments }: Status, commit: Commit): boolean =>
-  deployments.some(({ running, commit: id }) => running && id === commit.id);

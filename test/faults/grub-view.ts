@@ -46,10 +46,13 @@ export async function foreseeStart(seen: string, replayed: string, root: string)
     const state = await stateOfKernel(seen, entry);
     // Then GRUB goes on to the next one by itself.
     if (state === 'missing') continue;
-    if (state === 'damaged') return fails(`GRUB would start ${entry.title}: its kernel or initramfs is damaged`);
+    if (state === 'damaged')
+      return fails(`GRUB would start ${entry.title}: its kernel or initramfs is damaged`);
     if (await isThere(join(root, entry.deployment))) return { mended: false, problems: [] };
     if (menu !== (await readMenu(replayed))) return { mended: true, problems: [] };
-    return fails(`GRUB would start ${entry.title}: there is no ${entry.deployment}, and no newer list of entries`);
+    return fails(
+      `GRUB would start ${entry.title}: there is no ${entry.deployment}, and no newer list of entries`,
+    );
   }
   return fails(`GRUB sees no entry whose kernel is there; its list:\n${menu}`);
 }

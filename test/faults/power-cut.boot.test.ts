@@ -82,24 +82,25 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       recording = await recordUpgrade(join(directory, 'recording'), rehearsal);
     });
 
+    /** A start takes a hundred times as long as a look. What the initramfs has to mend, only a start can prove. */
+    const judge = async (disk: string, number: number): Promise<{ problems: string[]; result: string }> => {
+      const { deployed, mended, problems } = await inspect(disk);
+      const next = deployed[0] === rehearsal.to.id ? 'new' : 'old';
+      if (number % 8 !== 0 && !mended && scale.only === 0)
+        return { problems, result: `${next}, not started` };
+      const url = `http://10.0.2.2:${server.port}`;
+      const { runs, starts, problems: more } = await recover({ ...rehearsal, url }, disk);
+      const how = mended ? ', mended by the initramfs' : '';
+      return { problems: more, result: `${runs ?? 'nothing runs'}, starts: ${starts}${how}` };
+    };
+
     it.each(wanted(Array.from({ length: scale.losses }, (_, index) => ({ number: index + 1 }))))(
-      'has whole file systems, a whole repository and whole boot entries, and every fourth time is started: loss $number',
+      'has whole file systems, a whole repository and whole boot entries: loss $number',
       async ({ number }) => {
         const point = planLosses(recording, scale.seed, scale.losses)[number - 1]!;
         const disk = join(directory, `loss-${number}.img`);
         await diskAfter(recording, point, disk);
-        const { problems, result } =
-          number % 4 === 0 || scale.only !== 0
-            ? await recover({ ...rehearsal, url: `http://10.0.2.2:${server.port}` }, disk).then(
-                (outcome) => ({
-                  problems: outcome.problems,
-                  result: `${outcome.runs ?? 'nothing runs'}, starts: ${outcome.starts}`,
-                }),
-              )
-            : await inspect(disk).then(({ problems: found, deployed }) => ({
-                problems: found,
-                result: `${deployed[0] === rehearsal.to.id ? 'new' : 'old'}, not started`,
-              }));
+        const { problems, result } = await judge(disk, number);
         const kept = problems.length === 0 ? [] : await keepDisk(disk, keepDirectory);
         const where = `after request ${point.count}, ${point.loss}`;
         report({ kind: 'writes lost', number, where, result, problems: [...problems, ...kept] });

@@ -5,11 +5,11 @@ export const scale = {
   /** What all that is random follows from. */
   seed: integer('TREELINE_TORTURE_SEED', 1),
   /** Powers cut off. */
-  cuts: integer('TREELINE_TORTURE_CUTS', 3),
+  cuts: integer('TREELINE_TORTURE_CUTS', 1),
   /** Disks that lose writes. */
   losses: integer('TREELINE_TORTURE_LOSSES', 8),
   /** Builds killed. */
-  kills: integer('TREELINE_TORTURE_KILLS', 3),
+  kills: integer('TREELINE_TORTURE_KILLS', 2),
   /** Whether every fault is tried, not only those that take little time. */
   all: process.env['TREELINE_TORTURE'] === '1',
   /** The one point of each kind that is tried; all of them by default. */

@@ -10,8 +10,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface StaticServer {
   port: number;
-  /** Paths asked for since the last call. */
-  takeRequests(): string[];
   stop(): Promise<void>;
 }
 
@@ -23,10 +21,8 @@ export async function serveDirectory(
   directory: string,
   { address = '127.0.0.1', bytesPerSecond }: { address?: string; bytesPerSecond?: number } = {},
 ): Promise<StaticServer> {
-  let seen: string[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
-    seen.push(path);
     const file = join(directory, normalize(path));
     const size = await stat(file).then(
       (entry) => entry.size,
@@ -50,11 +46,6 @@ export async function serveDirectory(
   });
   return {
     port: (server.address() as AddressInfo).port,
-    takeRequests() {
-      const taken = seen;
-      seen = [];
-      return taken;
-    },
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import path, { join } from 'node:path';
@@ -153,12 +155,24 @@ async function bootDisk({ image, keep = false, overlay }: VmOptions): Promise<Di
   return [{ file: overlay, format: 'qcow2', keep: true }];
 }
 
+/** QEMU makes the socket some time after it was started, and listens to it a little later. */
+async function connectWhenThere(socketPath: string): Promise<Socket> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const socket = createConnection(socketPath);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
 /** Asks QEMU's monitor (QMP) which port it opened. */
 async function readSshPort(monitor: string): Promise<number> {
-  const deadline = Date.now() + 20_000;
-  while (!existsSync(monitor) && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  const socket = createConnection(monitor);
+  const socket = await connectWhenThere(monitor);
   try {
     socket.write('{"execute":"qmp_capabilities"}\n');
     socket.write('{"execute":"human-monitor-command","arguments":{"command-line":"info usernet"}}\n');

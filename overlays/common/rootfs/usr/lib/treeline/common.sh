@@ -79,7 +79,7 @@ starts_another() {
 	awk '$1 == 0 && $4 == "no" { another = 1 } $4 == "yes" { running = 1 } END { exit !(another && running) }'
 }
 
-# Commands below change the system, so they run where nobody else sees /sysroot and /boot writable.
+# What changes the system runs where nobody else sees /sysroot and /boot writable.
 # enter_private_mounts COMMAND [ARGUMENT]…: goes on only inside; outside it becomes `treeline COMMAND ARGUMENT…` there.
 enter_private_mounts() {
 	if [ -z "$TREELINE_MOUNTS_ARE_PRIVATE" ]; then
@@ -87,6 +87,10 @@ enter_private_mounts() {
 			fail 'this system may not change its mounts (CAP_SYS_ADMIN is missing): its host must upgrade it, or allow that'
 		TREELINE_MOUNTS_ARE_PRIVATE=yes exec unshare -m "$0" "$@"
 	fi
+}
+
+# Needs enter_private_mounts, and the lock until leave_private_mounts: a read-only file system is so for everybody.
+make_mounts_writable() {
 	make_writable /sysroot
 	make_writable /boot
 }

@@ -3,14 +3,16 @@
 
 command_rollback() {
 	[ $# = 0 ] || fail "rollback does not know $*; see: treeline help" 2
-	# shellcheck disable=SC1091 # in the guest
-	. "$library/boot-state.sh"
+	# shellcheck disable=SC1090,SC1091 # in the guest
+	for part in boot-state verdict; do . "$library/$part.sh"; done
 	need_root
 	read_settings
 	need_ostree
 	enter_private_mounts rollback
-	trap 'release_lock; leave_private_mounts' EXIT
-	take_lock
+	trap 'leave_private_mounts; release_lock' EXIT
+	# Right after a start, what gives the verdict on the version that runs may have it.
+	wait_for_lock 60 || take_lock
+	make_mounts_writable
 
 	read -r _ first_commit _ first_runs first_version <<-END
 		$(pick_deployment first)

@@ -30,6 +30,7 @@ command_upgrade() {
 	trap 'exit 130' INT TERM
 	take_lock
 	has_lock=yes
+	make_mounts_writable
 	work=$(mktemp -d /run/treeline.XXXXXX) || fail 'cannot write to /run'
 	remove_litter
 	know_deployments
@@ -210,14 +211,13 @@ remove_litter() {
 }
 
 finish_upgrade() {
-	if [ -n "${has_lock:-}" ]; then
-		stop_downloads
-		take_back_trial
-		[ -z "${undeployed:-}" ] || forget_objects
-		rm -rf "$work"
-		release_lock
-	fi
+	[ -n "${has_lock:-}" ] || return 0
+	stop_downloads
+	take_back_trial
+	[ -z "${undeployed:-}" ] || forget_objects
+	[ -z "${work:-}" ] || rm -rf "$work"
 	leave_private_mounts
+	release_lock
 }
 
 # Whether the reboot may be: it is never for nothing, a fleet does not reboot at once, and hooks may have a reason against it.

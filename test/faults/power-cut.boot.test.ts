@@ -52,7 +52,7 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
     await rm(directory, { recursive: true, force: true });
   });
 
-  describe('at any moment', () => {
+  describe.skipIf(scale.cuts === 0)('at any moment', () => {
     let rehearsed: Rehearsed;
 
     beforeAll(async () => {

@@ -22,7 +22,7 @@ interface Phase {
 }
 
 const upgradeBegins = 'faults: upgrade begins';
-const upgradeEnds = /faults: upgrade ends with (\d+)/;
+const upgradeEnds = /faults: upgrade ends with (\d+)[\r\n]/;
 const shutdownBegins = 'faults: shutdown begins';
 
 const phases = [

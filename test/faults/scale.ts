@@ -4,8 +4,8 @@ import { appendFileSync } from 'node:fs';
 export const scale = {
   /** What all that is random follows from. */
   seed: integer('TREELINE_TORTURE_SEED', 1),
-  /** Powers cut off. */
-  cuts: integer('TREELINE_TORTURE_CUTS', 1),
+  /** Powers cut off. None by default: a disk that lost nothing is the same, in seconds. */
+  cuts: integer('TREELINE_TORTURE_CUTS', 0),
   /** Disks that lose writes. */
   losses: integer('TREELINE_TORTURE_LOSSES', 8),
   /** Builds killed. */

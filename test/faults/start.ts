@@ -4,7 +4,8 @@ import { powerOn } from './frozen.ts';
 
 /** What the guest says on its console, in this order, at every start. */
 export const saysReady = /treeline: default runlevel reached, (\d+) services failed/;
-export const saysHealth = /treeline: health: (good|failed|fell back)[^\r\n]*/;
+/** The whole line: its end may come later than its beginning. */
+export const saysHealth = /treeline: health: (good|failed|fell back)[^\r\n]*(?=[\r\n])/;
 
 export interface StartOptions {
   /** How many starts are too many: 5 by default. */

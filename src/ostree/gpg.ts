@@ -1,3 +1,4 @@
+import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
 
 /** A GnuPG home directory, absolute, and what gpg and its agent need of the caller's environment. */
@@ -31,19 +32,26 @@ export async function listSecretKeys(
   ]);
 }
 
-/** `selection`: a listing command of gpg and its arguments. What gpg does not find is an empty list. */
+/** `selection`: a listing command of gpg and its arguments. What gpg does not find is an empty list. Throws 'command' where it cannot look. */
 export async function listKeys(
   host: Host,
   { home, environment }: GnupgHome,
   selection: readonly string[],
 ): Promise<ListedKey[]> {
-  const { stdout } = await host.run({
+  const { stdout, stderr, exitCode } = await host.run({
     program: 'gpg',
     args: ['--homedir', home, '--batch', '--with-colons', '--fixed-list-mode', ...selection],
     env: { ...environment },
     accept: [0, 2],
     doing: 'list the signing keys',
   });
+  // 2 also stands for a full disk, or a home that cannot be read.
+  if (exitCode !== 0 && !/No (secret|public) key|not found/i.test(stderr)) {
+    throw new TreelineError('command', 'Cannot list the signing keys: gpg failed (exit code 2)', {
+      hint: `Can ${home} be read and written?`,
+      output: stderr.trim(),
+    });
+  }
   return parseKeys(stdout);
 }
 

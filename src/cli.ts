@@ -1,5 +1,5 @@
-import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
+import { clean } from './clean/clean.ts';
 import type { Arguments } from './cli/arguments.ts';
 import { helpText, parseArguments } from './cli/arguments.ts';
 import type { Sources } from './cli/build-options.ts';
@@ -12,14 +12,16 @@ import {
   readUpdateOptions,
 } from './cli/build-options.ts';
 import { recordChoices } from './cli/choices.ts';
+import { presentCleaned, readCleanOptions } from './cli/clean.ts';
 import { explainingDamage } from './cli/damaged-repository.ts';
 import { presentKeys, presentLock, presentReleases, presentUpdate, presentVendored } from './cli/present.ts';
 import { presentProofs, readProveOptions, requireProved } from './cli/prove.ts';
+import { presentReproduction, readReproduceOptions, requireSame } from './cli/reproduce.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
 import { allCommandsEnded } from './host/command.ts';
 import { TreelineError } from './host/errors.ts';
-import { listNames, remove } from './host/files.ts';
+import { listNames, pathExists, remove } from './host/files.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/host.ts';
 import { namingFullDisk } from './host/full-disk.ts';
@@ -28,11 +30,14 @@ import { openLog, silentLog } from './host/log.ts';
 import { chooseMode, createReporter, errorAsJson, formatError } from './host/reporter/reporter.ts';
 import { asTreelineError } from './host/system-error.ts';
 import { requireTools } from './host/tools.ts';
+import { runInUserNamespace } from './host/user-namespace.ts';
 import { openWorkspace, prepareWorkspace } from './host/workspace.ts';
+import { requireOwnWorkspace } from './host/workspace-owner.ts';
 import { lockImages, vendorImages } from './lock-images.ts';
 import type { BuildOptions } from './options.ts';
 import { build, buildUpdate } from './pipeline.ts';
 import { prove } from './prove/prove.ts';
+import { reproduce, reproduceRelease } from './reproduce/reproduce.ts';
 import { setUp } from './setup.ts';
 import { explainRecipe, readRecipe, recipeAsJson } from './recipe/index.ts';
 import { withUpdateUrl } from './recipe/override.ts';
@@ -44,6 +49,18 @@ import { updatesDirectory } from './release/update-index.ts';
 
 /** How many logs of earlier commands are kept. */
 const keptLogs = 20;
+
+/** Commands that read or write files of many owners: only root may, if only of a user namespace. And their names as verbs. */
+const ownersMatter: Readonly<Record<string, string>> = {
+  build: 'build',
+  'build-update': 'build',
+  lock: 'lock',
+  vendor: 'vendor',
+  keys: 'use keys',
+  serve: 'serve',
+  reproduce: 'build',
+  clean: 'clean',
+};
 
 /**
  * Runs one command of the user's. `argv`: command and options; `home`: the checkout. Resolves to the exit code:
@@ -66,9 +83,13 @@ export async function main(argv: readonly string[], home: string): Promise<numbe
     const settings = await readSettings(workspace.settingsFile);
     const sources: Sources = { args, settings, workspace, home, environment: process.env };
     const building = ['build', 'build-update', 'lock', 'vendor', 'setup'].includes(args.command);
+    const asOwner = ownersMatter[args.command];
+    if (asOwner !== undefined) {
+      requireOwnWorkspace(asOwner, workspace);
+      if (process.getuid?.() !== 0) return await runInUserNamespace(asOwner);
+    }
     const stop = stopOnSignals();
-    if (building && args.command !== 'setup') requireRoot(args.command);
-    const logged = building || args.command === 'prove';
+    const logged = building || ['prove', 'reproduce'].includes(args.command);
     if (logged) prepareWorkspace(workspace);
     const log = logged ? openLog(join(workspace.logs, logName(args.command))) : silentLog;
     if (logged) logPath = log.path;
@@ -114,10 +135,14 @@ function run(host: Host, sources: Sources): Promise<number> {
       return runBoot(host, sources.args);
     case 'prove':
       return runProve(host, sources);
+    case 'reproduce':
+      return runReproduce(host, sources);
     case 'keys':
       return runKeys(host, sources);
     case 'serve':
       return runServe(host, sources.args);
+    case 'clean':
+      return runClean(host, sources);
   }
 }
 
@@ -291,6 +316,44 @@ async function runProve(host: Host, { args, home }: Sources): Promise<number> {
   }
 }
 
+async function runReproduce(host: Host, sources: Sources): Promise<number> {
+  const options = await readReproduceOptions(sources);
+  requireTools(['build', 'vm', 'container']);
+  const lock = await takeLock(host.workspace.lockFile, 'reproduce');
+  try {
+    const { against } = options;
+    const reproduction = await (against === undefined
+      ? reproduce(host, options)
+      : reproduceRelease(host, options, against));
+    requireSame(reproduction);
+    host.emit(presentReproduction(reproduction));
+    return 0;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function runClean(host: Host, sources: Sources): Promise<number> {
+  const { workspace } = host;
+  const options = await readCleanOptions(sources.args, { ...sources, now: Date.now() / 1000 });
+  if (!(await pathExists(workspace.state))) {
+    throw new TreelineError('usage', `Cannot clean ${workspace.root}: nothing was built there`, {
+      hint: 'Name the workspace with --workspace DIR.',
+    });
+  }
+  requireTools(['build']);
+  const lock = await takeLock(workspace.lockFile, 'clean');
+  try {
+    const cleaned = await clean(host, options);
+    host.emit(presentCleaned(cleaned, { dryRun: options.dryRun, state: workspace.state }));
+  } catch (error) {
+    throw explainingDamage(error, workspace);
+  } finally {
+    await lock.release();
+  }
+  return 0;
+}
+
 async function runServe(host: Host, args: Arguments): Promise<number> {
   const { output } = host.workspace;
   const repository = await openArchive(host);
@@ -369,18 +432,6 @@ async function removeAll(directories: readonly string[]): Promise<void> {
   await Promise.all(directories.map((directory) => remove(directory, retry)));
 }
 
-/** Throws 'host' where this user cannot build. */
-function requireRoot(command: string): void {
-  if (process.getuid?.() === 0) return;
-  throw new TreelineError(
-    'host',
-    `Cannot ${command} as ${userInfo().username}: only root may give a tree’s files their owners`,
-    {
-      hint: 'Run the same command as root (sudo), or in a virtual machine or container of your own.',
-    },
-  );
-}
-
 async function removeOldLogs(logs: string): Promise<void> {
   const names = await listNames(logs);
   for (const name of names.slice(0, Math.max(0, names.length - keptLogs))) await remove(join(logs, name));
@@ -391,12 +442,14 @@ function logName(command: string): string {
   return `${new Date().toISOString().replaceAll(':', '-').replace('Z', '')}-${command}.log`;
 }
 
-/** Ctrl-C and its kin end the command in order; a second one ends it at once. */
+/** Ctrl-C and its kin end the command in order; the same one again ends it at once. */
 function stopOnSignals(): { signal: AbortSignal; forget: () => void } {
   const controller = new AbortController();
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  const stop = (): void => {
-    if (controller.signal.aborted) process.exit(130);
+  const seen = new Set<NodeJS.Signals>();
+  const stop = (name: NodeJS.Signals): void => {
+    if (seen.has(name)) process.exit(130);
+    seen.add(name);
     controller.abort(
       new TreelineError('cancelled', 'Stopped before the end', {
         hint: 'Nothing that was published before has changed. The next build continues from what is in the cache.',

@@ -165,7 +165,9 @@ export interface Recipe {
   settings: Settings;
   /** Setting path (`kernel.arguments[0]`, `users.root`) → where it came from, for `explain`. */
   origins: ReadonlyMap<string, Origin>;
-  /** SHA-256 over everything above that decides the output: contents, not paths on this machine. */
+  /** Everything above that decides the output, by names for people: contents, not paths on this machine. */
+  parts: Readonly<Record<string, string>>;
+  /** SHA-256 over the parts. */
   digest: string;
 }
 
@@ -282,13 +284,35 @@ export interface UnprovenDelta {
   path: string;
   bytes: number;
   sha256: string;
+  /** Bytes of memory that applying it needs, rounded up to whole MiB. */
+  memory: number;
 }
 
 /** A delta that was applied, and gave the commit. */
 export interface Delta extends UnprovenDelta {
   /** Bytes that what it adds takes in a repository, by blocks of 4 KiB. */
   unpackedBytes: number;
-  /** Bytes of memory that applying it took, rounded up to whole 4 MiB. */
+  /** The same in fewer bytes, where only what changed inside the kernel travels. */
+  pair?: KernelPair | undefined;
+}
+
+/** A file of a delta's bytes. */
+export interface DeltaFile {
+  /** Absolute. */
+  path: string;
+  bytes: number;
+  sha256: string;
+  /** Bytes that applying it takes on the disk, for a while or for good. */
+  unpackedBytes: number;
+}
+
+/** Two deltas in place of one: what changed inside the kernel, and the rest. Proved like the one. */
+export interface KernelPair {
+  /** From the commit of the old kernel's parts to that of the new one's. */
+  kernel: DeltaFile & { from: string; to: string };
+  /** From the commit of the old tree with the new kernel beside it to the new commit. */
+  rest: DeltaFile & { from: string };
+  /** Bytes of memory that the two need, one after the other. */
   memory: number;
 }
 
@@ -330,8 +354,6 @@ export interface Manifest {
   packages: readonly { name: string; version: string }[];
   partitions: readonly PartitionRecord[];
   artifacts: readonly { file: string; kind: Artifact['kind']; bytes: number; sha256: string }[];
-  /** Seconds that each stage took, in order. */
-  stages: readonly { stage: string; seconds: number; reused: boolean }[];
 }
 
 /** A directory of artifacts with its manifest. */

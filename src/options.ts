@@ -1,6 +1,7 @@
 import type { PackageOptions } from './packages/backend.ts';
 import type { Request } from './model.ts';
 import type { NamedKeys } from './ostree/user-keys.ts';
+import type { Replay } from './replay.ts';
 
 /** What the command line said about an image, remembered so that build-update builds the same one again. Paths are absolute. */
 export interface Asked {
@@ -12,6 +13,7 @@ export interface Asked {
   sshKeys?: readonly string[];
   updateUrl?: string;
   flat?: boolean;
+  qcow2?: boolean;
 }
 
 /** All that decides one build, with every default filled in. */
@@ -30,8 +32,16 @@ export interface BuildOptions {
   keep: number;
   /** Templates also as a plain root filesystem without OSTree, for hosts that forbid mounts. */
   flat: boolean;
+  /** Disk images also in QEMU's own format, compressed. */
+  qcow2: boolean;
   /** Seconds since 1970 that stand for "now" (SOURCE_DATE_EPOCH); undefined: the newest package's build date. */
   epoch: number | undefined;
+  /** Make everything anew, whatever is kept of it. */
+  force: boolean;
+  /** Tell of each stage why it ran, or did not. */
+  explainCache: boolean;
+  /** The published release that is built again; undefined: a new one is built. */
+  replay?: Replay | undefined;
   asked: Asked;
 }
 

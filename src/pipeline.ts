@@ -1,44 +1,40 @@
-import { join } from 'node:path';
-import PQueue from 'p-queue';
 import { TreelineError } from './host/errors.ts';
-import { makeDirectory } from './host/files.ts';
 import type { Host } from './host/host.ts';
-import type { Image } from './image-build.ts';
-import { isReleased, prepareImage, releaseImage } from './image-build.ts';
-import type { Commit, Delta, Release, UnprovenDelta } from './model.ts';
+import { sideBySide } from './host/side-by-side.ts';
+import type { Image, MadeImage, PlannedImage } from './image-build.ts';
+import { commitImage, makeImage, planImage, publishedRelease, publishImage } from './image-build.ts';
+import type { Delta, Release } from './model.ts';
 import type { BuildOptions, PublishOptions } from './options.ts';
 import { moveRef } from './ostree/commit.ts';
-import { makeDelta } from './ostree/delta.ts';
-import { readHistory } from './ostree/history.ts';
-import type { PlannedDelta } from './ostree/plan-deltas.ts';
-import { planDeltas } from './ostree/plan-deltas.ts';
-import { proveDelta } from './ostree/prove-delta.ts';
-import { openRepository, readCommit } from './ostree/repository.ts';
+import { openRepository } from './ostree/repository.ts';
 import type { SigningKeys } from './ostree/signing.ts';
 import { closeSigningKeys, openSigningKeys } from './ostree/signing.ts';
-import { readTrustedKeys } from './ostree/trusted-keys.ts';
 import type { NamedKeys } from './ostree/user-keys.ts';
+import type { Replay } from './replay.ts';
+import { acceptsKeys, planUpdate } from './plan-update.ts';
+import { providePackages } from './provide-packages.ts';
 import { publishIndex, renewSignature } from './release/publish-index.ts';
-import type { IndexedHead, UpdateIndex } from './release/update-index.ts';
-import { deltaFileName, nextIndex, presentDeltas, readIndex } from './release/update-index.ts';
+import { nextIndex, readIndex } from './release/update-index.ts';
+import { makeProvenDeltas } from './update-deltas.ts';
+
+/** Images that are made at the same time; each runs up to two programs side by side. */
+const imagesAtOnce = 2;
 
 /**
- * Builds and publishes one image a request: recipe, resolve, fetch, tree, commit, image, release. `signKeys`: of the user's
- * own; undefined: the workspace's.
+ * Builds and publishes one image a request: recipe, resolve, fetch, unpack, merge, tree, commit, image, release. What a
+ * stage made before from the same inputs is used again. `signKeys`: of the user's own; undefined: the workspace's.
  */
 export async function build(
   host: Host,
   requests: readonly BuildOptions[],
   signKeys?: NamedKeys,
 ): Promise<Release[]> {
-  return withKeys(host, signKeys, async (keys) => {
-    const releases: Release[] = [];
-    for (const options of requests) {
-      const image = await prepareImage(host, options, keys);
-      releases.push(await releaseImage(image));
-      await moveRef(host, image.commit);
-    }
-    return releases;
+  return withKeys(host, { signKeys, replay: requests[0]?.replay }, async (keys) => {
+    const images = await commitImages(host, await planImages(host, requests, keys), await keys);
+    return sideBySide(
+      images.map((image) => async () => publish(host, await makeImage(image))),
+      imagesAtOnce,
+    );
   });
 }
 
@@ -63,36 +59,91 @@ export async function buildUpdate(
   requests: readonly BuildOptions[],
   publishing: PublishOptions,
 ): Promise<Update> {
-  return withKeys(host, publishing.signKeys, async (keys) => {
-    const images: Image[] = [];
-    for (const options of requests) {
-      const image = await prepareImage(host, options, keys);
-      await requireTrust(host, image, keys);
-      images.push(image);
-    }
+  return withKeys(host, { signKeys: publishing.signKeys }, async (opening) => {
+    const plannedImages = await planImages(host, requests, opening);
+    const keys = await opening;
+    await Promise.all(plannedImages.map((image) => requireTrust(host, image, keys)));
+    const images = await commitImages(host, plannedImages, keys);
     const { validDays } = publishing;
     const index = await readIndex(host.workspace);
-    const plans: Plan[] = [];
-    for (const { commit } of images)
-      plans.push(await planUpdate(host, commit, { index, keys, count: publishing.deltas }));
+    const plans = await Promise.all(
+      images.map(({ commit }) => planUpdate(host, commit, { index, keys, count: publishing.deltas })),
+    );
     const planned = plans.flatMap((plan) => plan.deltas);
     const renew = (): Promise<number | undefined> =>
       renewSignature(host, { keys, validDays, now: Date.now() / 1000 });
-    if (planned.length === 0 && (await Promise.all(images.map(isReleased))).every(Boolean)) {
-      return { releases: await releaseAll(images), deltas: [], changed: false, signedUntil: await renew() };
-    }
-    const deltas = planned.length === 0 ? [] : await makeProvenDeltas(host, planned);
-    const releases = await releaseAll(images);
-    for (const { commit } of images) await moveRef(host, commit);
-    if (deltas.length === 0) return { releases, deltas, changed: true, signedUntil: await renew() };
+    const changed = planned.length > 0 || (await anyUnpublished(images));
+    // Compression to a delta has one thread; the images keep the other processor busy.
+    const [deltas, made] = await Promise.all([
+      planned.length === 0 ? [] : makeProvenDeltas(host, planned),
+      sideBySide(
+        images.map((image) => () => makeImage(image)),
+        imagesAtOnce,
+      ),
+    ]);
+    const releases: Release[] = [];
+    for (const image of made) releases.push(await publish(host, image));
+    if (deltas.length === 0) return { releases, deltas, changed, signedUntil: await renew() };
     const heads = plans.map((plan) => plan.head);
     await publishIndex(host, { index: nextIndex(index, heads, deltas), deltas, keys, validDays });
     return { releases, deltas, changed: true, signedUntil: undefined };
   });
 }
 
+/** One after the other: a package manager's lists are for one reader. */
+async function planImages(
+  host: Host,
+  requests: readonly BuildOptions[],
+  keys: Promise<SigningKeys>,
+): Promise<PlannedImage[]> {
+  const planned: PlannedImage[] = [];
+  for (const options of refreshingOnce(requests)) {
+    planned.push(await planImage(host, { options, label: labelOf(options, requests), keys }));
+  }
+  return planned;
+}
+
+/** Images that differ in their target alone have the same package lists: to ask for those once is enough. */
+function refreshingOnce(requests: readonly BuildOptions[]): BuildOptions[] {
+  const listsOf = ({ request, packages }: BuildOptions): string =>
+    JSON.stringify([{ ...request, target: undefined }, packages.mirrors]);
+  const lists = requests.map(listsOf);
+  return requests.map((options, index) =>
+    lists.indexOf(lists[index]!) === index
+      ? options
+      : { ...options, packages: { ...options.packages, refresh: false } },
+  );
+}
+
+/** The target, with the base before it where several bases are built. */
+function labelOf({ request }: BuildOptions, all: readonly BuildOptions[]): string {
+  const bases = new Set(all.map((options) => options.request.base));
+  return bases.size > 1 ? `${request.base} ${request.target}` : request.target;
+}
+
+async function commitImages(
+  host: Host,
+  planned: readonly PlannedImage[],
+  keys: SigningKeys,
+): Promise<Image[]> {
+  const provide = await providePackages(host, planned);
+  return sideBySide(
+    planned.map((image) => () => commitImage(image, keys, () => provide(image))),
+    imagesAtOnce,
+  );
+}
+
+async function publish(host: Host, made: MadeImage): Promise<Release> {
+  const release = await publishImage(made);
+  if (made.image.commit.id !== made.image.previous?.id) await moveRef(host, made.image.commit);
+  return release;
+}
+
+const anyUnpublished = async (images: readonly Image[]): Promise<boolean> =>
+  (await Promise.all(images.map(publishedRelease))).includes(undefined);
+
 /** Machines that run the last release must be able to take the next one. */
-async function requireTrust(host: Host, image: Image, keys: SigningKeys): Promise<void> {
+async function requireTrust(host: Host, image: PlannedImage, keys: SigningKeys): Promise<void> {
   const { previous, recipe } = image;
   if (previous === undefined) throw noPrevious(image);
   if (await acceptsKeys(host, previous, keys)) return;
@@ -105,85 +156,7 @@ async function requireTrust(host: Host, image: Image, keys: SigningKeys): Promis
   );
 }
 
-/** A tree that names no keys at all is one of the user's own kind, and checks in its own way. */
-async function acceptsKeys(host: Host, commit: Commit, keys: SigningKeys): Promise<boolean> {
-  const trusted = await readTrustedKeys(host, keys, commit.id);
-  return trusted.length === 0 || trusted.some((key) => keys.fingerprints.includes(key));
-}
-
-interface Plan {
-  head: IndexedHead;
-  deltas: PlannedDelta[];
-}
-
-/** `count`: from how many of the last releases a delta leads to the new one. */
-async function planUpdate(
-  host: Host,
-  commit: Commit,
-  { index, keys, count }: { index: UpdateIndex; keys: SigningKeys; count: number },
-): Promise<Plan> {
-  const offeredId = index.refs[commit.ref]?.commit;
-  const offered = offeredId === undefined ? undefined : await readCommit(host, commit.ref, offeredId);
-  const able: Commit[] = [];
-  for (const start of await readHistory(host, commit, count))
-    if (await acceptsKeys(host, start, keys)) able.push(start);
-  const usable = offered !== undefined && (await acceptsKeys(host, offered, keys)) ? offered : undefined;
-  const existing = await presentDeltas(host.workspace, index);
-  const before = [...able, ...(usable === undefined ? [] : [usable])].map(({ id }) => id);
-  return {
-    head: { commit, before: before.filter((id) => id !== commit.id) },
-    deltas: planDeltas(commit, { before: able, offered: usable, existing }),
-  };
-}
-
-async function makeProvenDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<Delta[]> {
-  return proveDeltas(host, await makeDeltas(host, planned));
-}
-
-function makeDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<UnprovenDelta[]> {
-  return host.stage(
-    'deltas',
-    async () => {
-      const directory = join(host.workspace.output, '.staging', 'deltas');
-      await makeDirectory(directory);
-      let done = 0;
-      // Each is one single-threaded compression; two keep two cores busy.
-      return new PQueue({ concurrency: 2 }).addAll(
-        planned.map(({ from, to }) => async () => {
-          const delta = await makeDelta(host, {
-            from,
-            to,
-            path: join(directory, deltaFileName(to.ref, from?.id, to.id)),
-          });
-          done += 1;
-          host.emit({ type: 'stage-progress', stage: 'deltas', done, total: planned.length, unit: 'deltas' });
-          return delta;
-        }),
-      );
-    },
-    (deltas) => ({ detail: `${deltas.length} made` }),
-  );
-}
-
-function proveDeltas(host: Host, deltas: readonly UnprovenDelta[]): Promise<Delta[]> {
-  return host.stage(
-    'prove',
-    async () => {
-      const proven: Delta[] = [];
-      for (const delta of deltas) proven.push(await proveDelta(host, delta, host.workspace.temporary));
-      return proven;
-    },
-    () => ({ detail: `${deltas.length} applied to the old commit and compared` }),
-  );
-}
-
-async function releaseAll(images: readonly Image[]): Promise<Release[]> {
-  const releases: Release[] = [];
-  for (const image of images) releases.push(await releaseImage(image));
-  return releases;
-}
-
-function noPrevious({ recipe: { ref, request } }: Image): TreelineError {
+function noPrevious({ recipe: { ref, request } }: PlannedImage): TreelineError {
   return new TreelineError(
     'update',
     `Cannot build an update of ${ref}: there is no commit of it to start from`,
@@ -193,16 +166,26 @@ function noPrevious({ recipe: { ref, request } }: Image): TreelineError {
   );
 }
 
+/** Those of others: nothing can be signed with them, and what they have signed already is at hand. */
+const publishedKeys = async ({ publicKeyring, signatures }: Replay): Promise<SigningKeys> => ({
+  ...{ home: '', environment: {}, fingerprints: [] },
+  ...{ publicKeyring, signatures },
+});
+
+/** The keys are opened while the work begins. */
 async function withKeys<T>(
   host: Host,
-  signKeys: NamedKeys | undefined,
-  work: (keys: SigningKeys) => Promise<T>,
+  { signKeys, replay }: { signKeys: NamedKeys | undefined; replay?: Replay | undefined },
+  work: (keys: Promise<SigningKeys>) => Promise<T>,
 ): Promise<T> {
   await openRepository(host);
-  const keys = await openSigningKeys(host, signKeys);
+  const keys = replay === undefined ? openSigningKeys(host, signKeys) : publishedKeys(replay);
   try {
-    return await work(keys);
+    // Whichever fails first tells why.
+    const [result] = await Promise.all([work(keys), keys]);
+    return result;
   } finally {
-    await closeSigningKeys(host, keys);
+    const opened = await keys.catch(() => undefined);
+    if (opened !== undefined) await closeSigningKeys(host, opened);
   }
 }

@@ -3,8 +3,10 @@ import { probeBase } from './base-probe.ts';
 import { TreelineError } from './host/errors.ts';
 import { pathExists, writeFileAtomically } from './host/files.ts';
 import type { Host } from './host/host.ts';
+import { callingUser } from './host/rootless.ts';
 import type { Purpose } from './host/tools.ts';
 import { findMissing, isInstalled, packageManager } from './host/tools.ts';
+import { checkUserNamespace } from './host/user-namespace.ts';
 
 /**
  * Makes the machine ready: installs the missing host tools and writes treeline.yaml where there is none.
@@ -14,16 +16,20 @@ export async function setUp(
   host: Host,
   { minimal, overlays }: { minimal: boolean; overlays: string },
 ): Promise<void> {
-  const building: Purpose[] = ['build', 'vm', 'container'];
+  const building: Purpose[] = ['build', 'vm', 'container', 'rootless'];
   const purposes: Purpose[] = minimal ? building : [...building, 'boot', 'test'];
-  await host.stage(
-    'tools',
-    () => installTools(host, purposes),
-    (installed) =>
-      installed.length === 0
-        ? { reused: true, detail: 'nothing is missing' }
-        : { detail: `installed ${installed.join(' ')}` },
-  );
+  try {
+    await host.stage(
+      'tools',
+      () => installTools(host, purposes),
+      (installed) =>
+        installed.length === 0
+          ? { reused: true, detail: 'nothing is missing' }
+          : { detail: `installed ${installed.join(' ')}` },
+    );
+  } finally {
+    await tellRootlessLacks(host);
+  }
   const settings = host.workspace.settingsFile;
   if (await pathExists(settings)) return;
   const probe = await host.stage(
@@ -47,6 +53,20 @@ function initialSettings({ base, findings }: Probe): string {
     'Change it by hand as you like. No build does, and setup leaves this file alone from now on.',
   ];
   return `${comments.map((text) => `# ${text}`.trimEnd()).join('\n')}\nbase: ${base}\n`;
+}
+
+/** What an ordinary user's builds need besides programs is root's to decide: it is told, not changed. */
+async function tellRootlessLacks(host: Host): Promise<void> {
+  const user = callingUser();
+  if (user.uid === 0) return;
+  try {
+    await checkUserNamespace('build', user);
+  } catch (error) {
+    if (!(error instanceof TreelineError)) throw error;
+    host.emit({ type: 'warning', text: error.message });
+    const lines = [error.output, error.hint].flatMap((text) => text?.split('\n') ?? []);
+    for (const text of lines) host.emit({ type: 'note', text });
+  }
 }
 
 async function installTools(host: Host, purposes: readonly Purpose[]): Promise<readonly string[]> {

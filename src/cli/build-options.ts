@@ -6,6 +6,7 @@ import { knownNamesHint } from '../host/nearest.ts';
 import type { Workspace } from '../host/workspace.ts';
 import type { Architecture, Target } from '../model.ts';
 import { targets } from '../model.ts';
+import { readReplay } from '../replay.ts';
 import type { Asked, BuildOptions, PublishOptions } from '../options.ts';
 import type { NamedKeys } from '../ostree/user-keys.ts';
 import type { Arguments } from './arguments.ts';
@@ -132,6 +133,7 @@ async function fillIn(
   const lock =
     asked.lock ?? (settings.lock === undefined ? undefined : resolve(workspace.root, settings.lock));
   await refuseOthersThanFiles('--lock', lock);
+  const replay = args.has('replay') ? await readReplay(resolve(args.value('replay')!)) : undefined;
   await refuseDirectories('--ssh-key', sshKeys);
   return {
     request: {
@@ -145,7 +147,7 @@ async function fillIn(
     baseReason,
     packages: {
       mirrors: asked.mirrors ?? settings.mirror?.map((mirror) => mirrorPath(mirror, workspace.root)) ?? [],
-      lock,
+      lock: replay?.lock ?? lock,
       offline: args.has('offline'),
       refresh: args.has('refresh') || (args.command === 'build-update' && !args.has('offline')),
     },
@@ -154,7 +156,11 @@ async function fillIn(
     updateUrl: asked.updateUrl ?? parseUrl(settings['update-url'] ?? ''),
     keep: parseCount('keep', args.value('keep')) ?? settings.keep ?? 3,
     flat: asked.flat ?? settings.flat ?? false,
+    qcow2: asked.qcow2 ?? settings.qcow2 ?? false,
     epoch: parseEpoch(environment['SOURCE_DATE_EPOCH']),
+    force: args.has('force'),
+    explainCache: args.has('explain-cache'),
+    replay,
     asked,
   };
 }
@@ -175,6 +181,7 @@ function readAsked(args: Arguments): Asked {
     ...(args.has('ssh-key') && { sshKeys: paths('ssh-key') }),
     ...(args.has('update-url') && { updateUrl: parseUrl(args.value('update-url')!) }),
     ...(args.has('flat') && { flat: true }),
+    ...(args.has('qcow2') && { qcow2: true }),
   };
 }
 

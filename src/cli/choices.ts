@@ -14,6 +14,7 @@ const askedSchema = z.strictObject({
   sshKeys: z.array(z.string()).exactOptional(),
   updateUrl: z.string().exactOptional(),
   flat: z.boolean().exactOptional(),
+  qcow2: z.boolean().exactOptional(),
 }) satisfies z.ZodType<Asked>;
 
 const choicesSchema = z.strictObject({

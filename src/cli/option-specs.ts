@@ -44,8 +44,11 @@ const building: OptionSpecs = {
     help: 'public key that may log in as root (yours, from ~/.ssh)',
   },
   'no-ssh-key': { help: 'let no key in' },
+  qcow2: { help: 'disk images: also as qcow2, compressed' },
   flat: { help: 'containers: also a plain root filesystem without updates' },
   keep: { value: 'N', help: 'how many releases of each image stay in the output directory (3)' },
+  force: { help: 'make everything anew, even where nothing changed' },
+  'explain-cache': { help: 'say of each stage why it ran, or did not' },
   'sign-key': {
     value: 'KEY',
     multiple: true,
@@ -71,7 +74,11 @@ export interface CommandSpec {
 export const commands = {
   build: {
     summary: 'Build images: a disk for a virtual machine, a template for containers.',
-    options: { ...building, ...common },
+    options: {
+      ...building,
+      replay: { value: 'DIR', help: 'build this published release again, in a workspace of its own' },
+      ...common,
+    },
   },
   'build-update': {
     summary: 'Build again; where something changed, make new images and the updates to them.',
@@ -135,6 +142,16 @@ export const commands = {
       ...common,
     },
   },
+  clean: {
+    summary:
+      'Remove what the workspace keeps to be quick and no longer needs. Keys, and what the next updates start from, always stay.',
+    options: {
+      days: { value: 'N', help: 'remove what was not used for N days (30); 0: all that nothing needs' },
+      all: { help: 'remove everything that a build can make or fetch again' },
+      'dry-run': { help: 'only say what would go, and how many bytes' },
+      ...common,
+    },
+  },
   prove: {
     summary:
       'Start older releases, upgrade them to the newest one, and roll back: what machines will do with it. Exit code 0: all of it worked; 1: something did not; 3: no older release is kept.',
@@ -148,6 +165,23 @@ export const commands = {
       memory: { value: 'MIB', help: 'memory of the virtual machines in MiB (256)' },
       uefi: { help: 'start virtual machines by UEFI firmware instead of BIOS' },
       timeout: { value: 'SECONDS', help: 'how long each step may take (900)' },
+      ...common,
+    },
+  },
+  reproduce: {
+    summary:
+      'Build twice, here and in other surroundings, and compare all that is published. Exit code 0: the same bits; 1: not.',
+    options: {
+      ...building,
+      update: {
+        value: 'NAME',
+        help: 'the target whose update is made twice as well; none: no update (a container, if one is built)',
+      },
+      against: {
+        value: 'DIR',
+        help: 'build this published release again, and compare with it instead',
+      },
+      keep: { help: 'keep both directories' },
       ...common,
     },
   },

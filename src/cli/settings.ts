@@ -20,6 +20,7 @@ export const settingsSchema = z.strictObject({
   deltas: z.number().int().min(1).optional(),
   'valid-days': z.number().int().min(1).max(3650).optional(),
   flat: z.boolean().optional(),
+  qcow2: z.boolean().optional(),
 });
 export type WorkspaceSettings = z.infer<typeof settingsSchema>;
 

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'busy' // another build holds the workspace
   | 'command' // a program failed
   | 'hook' // a layer's hook failed
+  | 'difference' // two builds that should be the same are not
   | 'update' // an update that cannot be made or does not prove
   | 'cancelled'; // the user stopped it
 

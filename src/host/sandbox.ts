@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { makeDirectory, pathExists } from './files.ts';
 import type { Host } from './host.ts';
+import { inUserNamespace } from './user-namespace.ts';
 
 /** Arguments of bwrap(1) that the sandboxes of a build have in common: what runs there is root in a tree, not on this machine. */
 export const sandboxNamespaces: readonly string[] = ['pid', 'net', 'ipc', 'uts'].map(
@@ -35,9 +36,11 @@ const devices = {
 
 /**
  * Device nodes for sandboxes alone, made once a command: with the host's own, a chmod in there would change the host.
+ * In a user namespace, where nobody may make any, they are the host's own, whose owner has no id there: nobody may chmod them.
  * Returns their directory.
  */
 export async function makeDevices(host: Host): Promise<string> {
+  if (inUserNamespace()) return '/dev';
   const directory = join(host.workspace.temporary, 'devices');
   if (await pathExists(directory)) return directory;
   await makeDirectory(directory);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { TreelineError } from './errors.ts';
 import { minimalEnvironment } from './environment.ts';
 
-/** What something is needed for: any build, disk images, container templates, npm run boot, the tests. */
-export type Purpose = 'build' | 'vm' | 'container' | 'boot' | 'test';
+/** What something is needed for: any build, disk images, container templates, builds by ordinary users, npm run boot, the tests. */
+export type Purpose = 'build' | 'vm' | 'container' | 'rootless' | 'boot' | 'test';
 
 /** A program that a build needs, and the package that has it, by the host's package manager. */
 export interface Tool {
@@ -28,7 +28,6 @@ export const tools: readonly Tool[] = [
   { program: 'zstd', apt: 'zstd', apk: 'zstd', purpose: 'build' },
   { program: 'gpg', apt: 'gpg', apk: 'gnupg', purpose: 'build' },
   { program: 'gpg-agent', apt: 'gpg-agent', apk: 'gnupg', purpose: 'build' },
-  { program: 'time', apt: 'time', apk: 'time', purpose: 'build' },
   { program: 'bwrap', apt: 'bubblewrap', apk: 'bubblewrap', purpose: 'build' },
   { program: 'depmod', apt: 'kmod', apk: 'kmod', purpose: 'vm' },
   { program: 'cpio', apt: 'cpio', apk: 'cpio', purpose: 'vm' },
@@ -42,12 +41,17 @@ export const tools: readonly Tool[] = [
   { program: 'mmd', apt: 'mtools', apk: 'mtools', purpose: 'vm' },
   { program: 'grub-mkimage', apt: 'grub-common', apk: 'grub', purpose: 'vm' },
   { program: 'mksquashfs', apt: 'squashfs-tools', apk: 'squashfs-tools', purpose: 'container' },
+  { program: 'newuidmap', apt: 'uidmap', apk: 'shadow-uidmap', purpose: 'rootless' },
+  { program: 'newgidmap', apt: 'uidmap', apk: 'shadow-uidmap', purpose: 'rootless' },
   { program: 'qemu-system-x86_64', apt: 'qemu-system-x86', apk: 'qemu-system-x86_64', purpose: 'boot' },
   { program: 'lxc-start', apt: 'lxc', apk: 'lxc', purpose: 'test' },
   { program: 'ssh', apt: 'openssh-client', apk: 'openssh-client', purpose: 'test' },
   { program: 'gpgv', apt: 'gpgv', apk: 'gnupg', purpose: 'test' },
+  { program: 'lz4', apt: 'lz4', apk: 'lz4', purpose: 'test' },
   { program: 'busybox', apt: 'busybox-static', apk: 'busybox-static', purpose: 'test' },
   { program: 'shellcheck', apt: 'shellcheck', apk: 'shellcheck', purpose: 'test' },
+  { program: 'faketime', apt: 'faketime', apk: 'libfaketime', purpose: 'test' },
+  { program: 'taskset', apt: 'util-linux', apk: 'util-linux-misc', purpose: 'test' },
   { program: 'qemu-img', apt: 'qemu-utils', apk: 'qemu-img', purpose: 'boot' },
 ];
 
@@ -113,9 +117,13 @@ export function missingToolError(programs: readonly string[]): TreelineError {
   });
 }
 
-function installHint(packages: readonly string[]): string {
+const installHint = (packages: readonly string[]): string =>
+  `Run ./scripts/setup, or: ${installCommand(packages)}`;
+
+/** What root types to install packages on this machine. */
+export function installCommand(packages: readonly string[]): string {
   const install = packageManager() === 'apk' ? 'apk add' : 'apt-get install';
-  return `Run ./scripts/setup, or: ${install} ${packages.join(' ')}`;
+  return `${install} ${packages.join(' ')}`;
 }
 
 /** Which package manager the host itself uses; apt unless its os-release says Alpine. */

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
-import { fileSha256, fileSize, sha256 } from '../host/files.ts';
+import { changeMode, fileSha256, fileSize } from '../host/files.ts';
 import { codeDigest } from '../host/code.ts';
 import type { Host } from '../host/host.ts';
+import type { Inputs } from '../inputs.ts';
+import { inputsDigest } from '../inputs.ts';
 import type { Artifact, Commit, PartitionRecord, Recipe } from '../model.ts';
 import type { Sysroot } from '../ostree/sysroot.ts';
 import { deploySysroot } from '../ostree/sysroot.ts';
 import { prepareBootDirectory } from './disk/boot-directory.ts';
 import type { Layout } from './disk/layout.ts';
+import type { DiskPlan } from './disk/plan.ts';
 import { planDisk } from './disk/plan.ts';
 import { checkSpace } from './disk/space.ts';
 import { writeDisk } from './disk/write.ts';
@@ -19,6 +22,7 @@ export interface ImageInputs {
   layout: Layout;
   keys: AuthorizedKeys;
   flat: boolean;
+  qcow2: boolean;
 }
 
 export interface MadeArtifacts {
@@ -38,11 +42,47 @@ interface ArtifactRequest {
   scratch: string;
 }
 
-/** Names what the artifacts of a commit are made from: the same digest, the same artifacts. */
-export function imageDigest(recipe: Recipe, commit: Commit, { layout, keys, flat }: ImageInputs): string {
-  const shape = recipe.request.target === 'vm' ? shapeOf(layout) : flat;
-  return sha256(JSON.stringify([commit.id, codeDigest(), shape, keys, recipe.settings.kernel.arguments]));
+interface ImageParts {
+  recipe: Recipe;
+  commit: Commit;
+  inputs: ImageInputs;
 }
+
+/** What decides the artifacts of a commit, besides the programs that make them. */
+export function imageInputs({ recipe, commit, inputs: { layout, keys, flat, qcow2 } }: ImageParts): Inputs {
+  return {
+    commit: commit.id,
+    'Treeline itself': codeDigest(),
+    ...(recipe.request.target === 'vm'
+      ? { layout: JSON.stringify(shapeOf(layout)), '--qcow2': String(qcow2) }
+      : { '--flat': String(flat) }),
+    'ssh keys': JSON.stringify(keys),
+    'kernel arguments': JSON.stringify(recipe.settings.kernel.arguments),
+  };
+}
+
+/** Names what the artifacts of a commit are made from: the same digest, the same artifacts. */
+export const imageDigest = (parts: ImageParts): string => inputsDigest(imageInputs(parts));
+
+/** Programs whose version may show in the artifacts, and what stands for GRUB's. */
+export const imageTools = ({ request }: Recipe): readonly string[] =>
+  request.target === 'vm'
+    ? [
+        ...[
+          'ostree',
+          'sfdisk',
+          'mke2fs',
+          'debugfs',
+          'mkswap',
+          'mkfs.vfat',
+          'mmd',
+          'mcopy',
+          'grub-mkimage',
+          'qemu-img',
+        ],
+        ...['/usr/lib/grub/i386-pc/boot.img', '/usr/lib/grub/x86_64-efi/moddep.lst'],
+      ]
+    : ['ostree', 'tar', 'gzip', 'xz', 'zstd', 'mksquashfs'];
 
 /** A layout without where it was read from. */
 const shapeOf = ({ partitions, ...layout }: Layout): object => ({
@@ -56,9 +96,41 @@ export const makeArtifacts = (host: Host, request: ArtifactRequest): Promise<Mad
   request.recipe.request.target === 'vm' ? makeDisk(host, request) : makeContainer(host, request);
 
 async function makeDisk(host: Host, request: ArtifactRequest): Promise<MadeArtifacts> {
-  const { recipe, commit, inputs, name, directory, scratch } = request;
-  const { settings } = recipe;
+  const { commit, inputs, name, directory } = request;
   const plan = planDisk(inputs.layout, commit.id);
+  const path = join(directory, `${name}.img`);
+  const partitions = await writeDisk(host, {
+    plan,
+    sysroot: makeDiskSysroot(host, request, plan),
+    output: path,
+    epoch: commit.timestamp,
+  });
+  const paths = inputs.qcow2 ? [path, await convertToQcow2(host, path)] : [path];
+  const artifacts = paths.map(async (image): Promise<Artifact> => {
+    const [bytes, sha256] = [await fileSize(image), await fileSha256(image)];
+    return { kind: 'disk-image', path: image, bytes, sha256 };
+  });
+  return { artifacts: await Promise.all(artifacts), partitions };
+}
+
+/** The same disk gives the same bits. */
+async function convertToQcow2(host: Host, image: string): Promise<string> {
+  const converted = image.replace(/img$/, 'qcow2');
+  const formats = ['-f', 'raw', '-O', 'qcow2', '-c'];
+  await host.run({
+    program: 'qemu-img',
+    args: ['convert', ...formats, image, converted],
+    doing: `make ${converted}`,
+  });
+  await changeMode(converted, 0o644);
+  return converted;
+}
+
+async function makeDiskSysroot(
+  host: Host,
+  { recipe: { settings }, commit, inputs, scratch }: ArtifactRequest,
+  plan: DiskPlan,
+): Promise<string> {
   const sysroot = await deploySysroot(host, {
     commit,
     directory: join(scratch, 'sysroot'),
@@ -67,25 +139,13 @@ async function makeDisk(host: Host, request: ArtifactRequest): Promise<MadeArtif
     updateUrl: settings.update.url,
     prepareBoot: prepareBootDirectory,
   });
-  checkSpace(plan, {
-    bootBytes: await directoryBytes(host, join(sysroot.directory, 'boot/ostree')),
-    commitBytes: await directoryBytes(host, sysroot.deployment),
-  });
-  await seedState(host, sysroot, inputs.keys);
-  const path = join(directory, `${name}.img`);
-  const partitions = await writeDisk(host, {
-    plan,
-    sysroot: sysroot.directory,
-    output: path,
-    epoch: commit.timestamp,
-  });
-  const artifact: Artifact = {
-    kind: 'disk-image',
-    path,
-    bytes: await fileSize(path),
-    sha256: await fileSha256(path),
-  };
-  return { artifacts: [artifact], partitions };
+  const [bootBytes, commitBytes] = await Promise.all([
+    directoryBytes(host, join(sysroot.directory, 'boot/ostree')),
+    directoryBytes(host, sysroot.deployment),
+    seedState(host, sysroot, inputs.keys),
+  ]);
+  checkSpace(plan, { bootBytes, commitBytes });
+  return sysroot.directory;
 }
 
 async function makeContainer(host: Host, request: ArtifactRequest): Promise<MadeArtifacts> {

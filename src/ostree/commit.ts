@@ -1,8 +1,10 @@
+import { TreelineError } from '../host/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit, Tree } from '../model.ts';
+import type { Replay } from '../replay.ts';
 import { ostree, readCommit, resolveRef } from './repository.ts';
+import { signCommit } from './commit-signature.ts';
 import type { SigningKeys } from './signing.ts';
-import { signCommit } from './signing.ts';
 
 /** The commit at the head of a ref, or undefined where the ref does not exist yet. */
 export async function readHead(host: Host, ref: string): Promise<Commit | undefined> {
@@ -16,33 +18,70 @@ export async function readHead(host: Host, ref: string): Promise<Commit | undefi
  */
 export async function commitTree(
   host: Host,
-  { tree, head, keys }: { tree: Tree; head: Commit | undefined; keys: SigningKeys },
+  {
+    tree,
+    head,
+    keys,
+    replay,
+  }: { tree: Tree; head: Commit | undefined; keys: SigningKeys; replay?: Replay | undefined },
 ): Promise<Commit> {
-  const { ref, digest } = tree.recipe;
+  if (replay !== undefined) return replayCommit(host, tree, { replay, keys });
+  const { ref } = tree.recipe;
   // ostree refuses to upgrade to a commit that is older than the running one.
   const timestamp = head === undefined ? tree.epoch : Math.max(tree.epoch, head.timestamp + 1);
   const version = nextVersion(tree.epoch, head?.version);
-  const id = await ostree(
+  const after = head === undefined ? [] : [`--parent=${head.id}`, '--skip-if-unchanged'];
+  const id = await writeCommit(host, tree, { version, timestamp, after });
+  if (head !== undefined && id === head.id) return head;
+  await signCommit(host, { id, timestamp }, keys);
+  return { ref, id, parent: head?.id, version, timestamp };
+}
+
+/** Makes the very commit of a published release. Throws 'difference' where another one comes out. */
+async function replayCommit(
+  host: Host,
+  tree: Tree,
+  { replay, keys }: { replay: Replay; keys: SigningKeys },
+): Promise<Commit> {
+  const { ref, commit, parent, version, timestamp } = replay.manifest;
+  const after = parent === null ? [] : [`--parent=${parent}`];
+  const id = await writeCommit(host, tree, { version, timestamp, after });
+  if (id !== commit) {
+    throw new TreelineError(
+      'difference',
+      `Cannot build ${ref} ${version} again: commit ${id} came out, and not ${commit}`,
+      {
+        hint: 'Are the layers, the services, SOURCE_DATE_EPOCH and the version of Treeline those that it was built with? Recipe and lock in its manifest.json tell (docs/reproduce.md).',
+      },
+    );
+  }
+  await signCommit(host, { id, timestamp }, keys);
+  return { ref, id, parent: parent ?? undefined, version, timestamp };
+}
+
+/** `after`: arguments that name the parent. Returns the commit's id. */
+const writeCommit = (
+  host: Host,
+  { directory, lock, recipe: { ref, digest } }: Tree,
+  { version, timestamp, after }: { version: string; timestamp: number; after: readonly string[] },
+): Promise<string> =>
+  ostree(
     host,
     [
       'commit',
       '--orphan',
       `--bind-ref=${ref}`,
-      ...(head === undefined ? [] : [`--parent=${head.id}`, '--skip-if-unchanged']),
+      ...after,
       `--timestamp=@${timestamp}`,
       `--subject=${ref} ${version}`,
       `--add-metadata-string=version=${version}`,
       `--add-metadata-string=treeline.recipe=${digest}`,
-      `--add-metadata-string=treeline.lock=${tree.lock.digest}`,
+      `--add-metadata-string=treeline.lock=${lock.digest}`,
       '--link-checkout-speedup',
-      `--tree=dir=${tree.directory}`,
+      `--tree=dir=${directory}`,
     ],
     { doing: `commit ${ref}` },
   );
-  if (head !== undefined && id === head.id) return head;
-  await signCommit(host, id, keys);
-  return { ref, id, parent: head?.id, version, timestamp };
-}
 
 /** Makes `commit` the head of its ref. */
 export async function moveRef(host: Host, commit: Commit): Promise<void> {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readTextIfExists, writeFileAtomically } from '../host/files.ts';
+import { markUsed, readTextIfExists, writeFileAtomically } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit } from '../model.ts';
 import { readCommit } from './repository.ts';
@@ -14,6 +14,7 @@ export async function recallCommit(
 ): Promise<Commit | undefined> {
   const id = await readTextIfExists(fileOf(host, inputs));
   if (id === undefined) return undefined;
+  await markUsed(fileOf(host, inputs));
   if (id === head?.id) return head;
   const commit = await readCommit(host, ref, id);
   return commit !== undefined && commit.parent === head?.id ? commit : undefined;

@@ -1,5 +1,8 @@
+import { join } from 'node:path';
+import { markUsed, readTextIfExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
-import { ostree, resolveRef } from './repository.ts';
+import type { Commit } from '../model.ts';
+import { listRefs, ostree, readCommit } from './repository.ts';
 
 /**
  * Unpacked packages live in the repository as one commit each, so that a tree is merged from them by hard links and a
@@ -46,11 +49,31 @@ export async function checkoutTogether(
   });
 }
 
-/** Refs of `refs` that the repository lacks. */
+/** Refs of `refs`, all of which begin with `prefix`, that the repository lacks; those that it has are marked as used. */
 export async function missingRefs(host: Host, prefix: string, refs: readonly string[]): Promise<string[]> {
-  const present = new Set((await ostree(host, ['refs', '--list', prefix])).split('\n'));
+  const present = new Set(await listRefs(host, prefix));
+  await Promise.all(refs.filter((ref) => present.has(ref)).map((ref) => markUsed(refFile(host, ref))));
   return refs.filter((ref) => !present.has(ref));
 }
+
+/** Keeps a directory, whose files may be hard links into the repository, as a commit; `timestamp` in seconds since 1970. */
+export async function commitMerged(
+  host: Host,
+  { ref, directory, timestamp }: { ref: string; directory: string; timestamp: number },
+): Promise<void> {
+  const facts = [`--branch=${ref}`, `--timestamp=@${timestamp}`, '--subject='];
+  await ostree(host, ['commit', ...facts, '--link-checkout-speedup', `--tree=dir=${directory}`]);
+}
+
+/** The commit at a ref of the workspace's own, which is marked as used; undefined where there is none. */
+export async function readKept(host: Host, ref: string): Promise<Commit | undefined> {
+  const id = await readTextIfExists(refFile(host, ref));
+  const kept = id === undefined ? undefined : await readCommit(host, ref, id.trim());
+  if (kept !== undefined) await markUsed(refFile(host, ref));
+  return kept;
+}
+
+const refFile = (host: Host, ref: string): string => join(host.workspace.repository, 'refs/heads', ref);
 
 /**
  * Checks a commit out into `directory`, which must not exist. `writable`: a copy; otherwise hard links into the
@@ -64,6 +87,3 @@ export async function checkout(
     doing: 'lay out the packages',
   });
 }
-
-export const hasRef = async (host: Host, ref: string): Promise<boolean> =>
-  (await resolveRef(host, ref)) !== undefined;

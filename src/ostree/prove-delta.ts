@@ -1,25 +1,19 @@
 import { join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
-import { listTree, makeDirectory, pathExists, readText, remove } from '../host/files.ts';
+import { listTree, makeDirectory, pathExists, remove } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Delta, UnprovenDelta } from '../model.ts';
 import type { Applier } from './appliers.ts';
 import { hostApplier, treeApplier } from './appliers.ts';
 import { ostree } from './repository.ts';
 
-const memoryStep = 4 << 20;
-/**
- * Of the memory that ostree shows while it applies a delta, more than half is mapped files (the delta, objects), which the
- * kernel drops where memory is short: anonymous were 27 to 46 % (docs/decisions/0023-delta-sets.md).
- */
-const needed = 1 / 2;
 const block = 4096;
 
 /**
  * Applies a delta, as the machines will, to a scratch repository that holds nothing but the old commit: with the ostree of
  * the old commit, in a sandbox; from nothing with that of the new one, and with the host's. Then checks that the new
  * commit is there, whole and bit for bit, and signed: objects are named by their content, and fsck reads every one.
- * Returns the delta with what was measured; throws 'update' where it is no good.
+ * Returns the delta with what its objects take; throws 'update' where it is no good.
  */
 export async function proveDelta(host: Host, delta: UnprovenDelta, scratch: string): Promise<Delta> {
   const directory = join(
@@ -29,13 +23,10 @@ export async function proveDelta(host: Host, delta: UnprovenDelta, scratch: stri
   await remove(directory);
   await makeDirectory(directory);
   try {
-    let [memory, unpackedBytes] = [0, 0];
-    for (const applier of await chooseAppliers(host, delta, directory)) {
-      const taken = await applyAndCompare(host, { delta, directory, applier });
-      memory = Math.max(memory, taken.memory);
-      unpackedBytes = taken.unpackedBytes;
-    }
-    return { ...delta, unpackedBytes, memory: Math.ceil((memory * needed) / memoryStep) * memoryStep };
+    let unpackedBytes = 0;
+    for (const applier of await chooseAppliers(host, delta, directory))
+      unpackedBytes = await applyAndCompare(host, { delta, directory, applier });
+    return { ...delta, unpackedBytes };
   } catch (cause) {
     if (host.signal.aborted) throw cause;
     throw new TreelineError(
@@ -66,11 +57,12 @@ async function chooseAppliers(
   return from === undefined ? [ownTree, hostApplier] : [ownTree];
 }
 
-/** Returns the most bytes of memory that applying had at once, mapped files included, and those that the new objects take. */
-async function applyAndCompare(
+/** Applies in a new repository below `directory`, and compares. Returns the bytes that the new objects take. */
+export async function applyAndCompare(
   host: Host,
-  { delta, directory, applier }: { delta: UnprovenDelta; directory: string; applier: Applier },
-): Promise<{ memory: number; unpackedBytes: number }> {
+  options: { delta: Pick<UnprovenDelta, 'from' | 'to' | 'path'>; directory: string; applier: Applier },
+): Promise<number> {
+  const { delta, directory, applier } = options;
   const { from, to, path } = delta;
   const repository = join(directory, 'repo');
   await remove(repository);
@@ -82,21 +74,12 @@ async function applyAndCompare(
   if (from !== undefined) await ostree(host, ['pull-local', host.workspace.repository, from.id], inScratch);
   const before = await objectsOf(repository);
   const { program, args } = applier({ repository, delta: path });
-  const measured = join(directory, 'memory');
-  await host.run({
-    // time(1): the most memory that the command, or one that it waited for, had at once, in KiB.
-    program: 'time',
-    args: ['-f', '%M', '-o', measured, program, ...args],
-    doing: inScratch.doing,
-  });
+  await host.run({ program, args, doing: inScratch.doing });
   await ostree(host, ['refs', '--create=proved', to.id], inScratch);
   await ostree(host, ['fsck', '--quiet'], inScratch);
   await compareSignatures(host, to.id, repository);
   const added = [...(await objectsOf(repository))].filter(([name]) => !before.has(name));
-  return {
-    memory: Number((await readText(measured)).trim()) * 1024,
-    unpackedBytes: added.reduce((sum, [, size]) => sum + Math.ceil(size / block) * block, 0),
-  };
+  return added.reduce((sum, [, size]) => sum + Math.ceil(size / block) * block, 0);
 }
 
 /** Object → bytes. */

@@ -1,5 +1,4 @@
 import { dirname, join } from 'node:path';
-import { TreelineError } from '../host/errors.ts';
 import { agentVariables } from '../host/environment.ts';
 import {
   makeDirectory,
@@ -23,6 +22,8 @@ export interface SigningKeys extends GnupgHome {
   fingerprints: readonly string[];
   /** Absolute; the public halves as a binary OpenPGP keyring (RFC 9580), as gpgv and ostree read it. */
   publicKeyring: string;
+  /** A file with the signatures that the only commit to be made has already, as OSTree keeps them; nothing else is signed then. */
+  signatures?: string;
 }
 
 /**
@@ -125,29 +126,6 @@ export async function checkSignatures(
     made: Number(made),
     expires: Number(expires),
   }));
-}
-
-/** Adds every key's signature to a commit; one that a build which did not get to its end has added already stays. */
-export async function signCommit(host: Host, id: string, keys: SigningKeys): Promise<void> {
-  for (const fingerprint of keys.fingerprints) {
-    const { exitCode, stderr } = await host.run({
-      program: 'ostree',
-      args: [
-        `--repo=${host.workspace.repository}`,
-        'gpg-sign',
-        `--gpg-homedir=${keys.home}`,
-        id,
-        fingerprint,
-      ],
-      env: { ...keys.environment },
-      accept: [0, 1],
-    });
-    if (exitCode === 0 || stderr.includes('already signed')) continue;
-    throw new TreelineError('command', `Cannot sign commit ${id} with ${fingerprint}: ostree failed`, {
-      hint: `Is the key in ${keys.home} whole? Restore it from your backup if it is not.`,
-      output: stderr.trim(),
-    });
-  }
 }
 
 /** Ends the agent that gpg started for the workspace's keys, so that no process outlives the command; the user's own stays. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { makeDirectory } from '../host/files.ts';
+import { makeDirectory, writeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Commit } from '../model.ts';
 import { ostree } from './repository.ts';
@@ -35,30 +35,24 @@ export async function deploySysroot(
   const { commit, directory, bootLoader, kernelArguments, updateUrl, prepareBoot } = options;
   await makeDirectory(directory);
   const admin = async (...args: string[]): Promise<void> => {
-    // Without this, deployment roots get the immutable flag, and the directory could not be removed again.
-    const env = { OSTREE_SYSROOT_DEBUG: 'mutable-deployments' };
+    const env = {
+      // Without this, deployment roots get the immutable flag, and the directory could not be removed again.
+      OSTREE_SYSROOT_DEBUG: 'mutable-deployments',
+      // What is lost in a power cut here is built again.
+      OSTREE_SYSROOT_OPTS: 'skip-sync',
+    };
     await host.run({ program: 'ostree', args: ['admin', ...args], env, doing: `deploy ${commit.ref}` });
   };
   await admin('init-fs', directory);
   await admin('os-init', stateroot, `--sysroot=${directory}`);
   const repository = join(directory, 'ostree/repo');
   const repo = { repository, doing: `deploy ${commit.ref}` };
-  await ostree(host, ['config', 'set', 'sysroot.bootloader', bootLoader], repo);
-  await ostree(host, ['config', 'set', 'sysroot.readonly', 'true'], repo);
-  await ostree(host, ['config', 'set', 'core.fsync', 'false'], repo);
+  await writeFile(join(repository, 'config'), repositoryConfig({ bootLoader, updateUrl }));
   await ostree(
     host,
-    [
-      'remote',
-      'add',
-      stateroot,
-      updateUrl === '' ? 'http://localhost/' : updateUrl,
-      '--set=gpg-verify=true',
-      '--set=gpgkeypath=/usr/share/treeline/trusted.gpg',
-    ],
+    ['pull-local', '--disable-fsync', `--remote=${stateroot}`, host.workspace.repository, commit.id],
     repo,
   );
-  await ostree(host, ['pull-local', `--remote=${stateroot}`, host.workspace.repository, commit.id], repo);
   await ostree(host, ['refs', `--create=${stateroot}:${commit.ref}`, commit.id], repo);
   await prepareBoot?.(directory);
   await admin(
@@ -68,12 +62,33 @@ export async function deploySysroot(
     ...kernelArguments.map((argument) => `--karg-append=${argument}`),
     `${stateroot}:${commit.ref}`,
   );
-  // The guest's own repository must survive power cuts; only the build is quick about it.
-  await ostree(host, ['config', 'unset', 'core.fsync'], repo);
   const stateDirectory = join(directory, 'ostree/deploy', stateroot);
   return {
     directory,
     deployment: join(stateDirectory, 'deploy', `${commit.id}.0`),
     state: join(stateDirectory, 'var'),
   };
+}
+
+/** ostree.repo-config(5), as `ostree admin init-fs`, `ostree config set` and `ostree remote add` would write it. */
+function repositoryConfig({
+  bootLoader,
+  updateUrl,
+}: {
+  bootLoader: 'syslinux' | 'none';
+  updateUrl: string;
+}): string {
+  return `[core]
+repo_version=1
+mode=bare
+
+[sysroot]
+bootloader=${bootLoader}
+readonly=true
+
+[remote "${stateroot}"]
+url=${(updateUrl === '' ? 'http://localhost/' : updateUrl).replaceAll('\\', '\\\\')}
+gpg-verify=true
+gpgkeypath=/usr/share/treeline/trusted.gpg
+`;
 }

@@ -62,6 +62,7 @@ export class GuestConsole {
   }
 }
 
-const withoutEscapes = (text: string): string =>
+/** What a terminal would show of a guest's words, as far as that is text: without control sequences and carriage returns. */
+export const withoutEscapes = (text: string): string =>
   // oxlint-disable-next-line no-control-regex -- they are what is removed
   text.replaceAll(/\u001B(?:\[[0-9;?=]*[A-Za-z]|[()].|[=>])|\r/g, '');

@@ -3,7 +3,7 @@ import { knownNamesHint } from '../host/nearest.ts';
 import { targets } from '../model.ts';
 import type { Recipe, Request } from '../model.ts';
 import { listServices, resolveBase } from './bases.ts';
-import { digestOf } from './digest.ts';
+import { digestOf, partsOf } from './digest.ts';
 import { mergeDistribution } from './distribution.ts';
 import { applyPermissions, mergeFiles } from './files.ts';
 import type { History } from './history.ts';
@@ -54,7 +54,7 @@ export async function readRecipe(request: Request): Promise<ReadRecipe> {
   const distribution = mergeDistribution(layerFiles, { request, base, log, problems });
   problems.throwIfAny(layers);
 
-  const recipe: Omit<Recipe, 'digest'> = {
+  const recipe: Omit<Recipe, 'digest' | 'parts'> = {
     request,
     distribution,
     ref: `treeline/${distribution.id}-${distribution.release}/${request.arch}/${request.target}`,
@@ -74,7 +74,8 @@ export async function readRecipe(request: Request): Promise<ReadRecipe> {
     hooks: replacedHooks,
     replaced: log.replaced,
   };
-  return { ...recipe, digest: await digestOf(recipe), history };
+  const parts = await partsOf(recipe);
+  return { ...recipe, parts, digest: digestOf(parts), history };
 }
 
 function checkTarget(target: string): void {

@@ -15,7 +15,7 @@ import type { Delta } from '../model.ts';
 import type { SigningKeys } from '../ostree/signing.ts';
 import { checkSignatures, signFile } from '../ostree/signing.ts';
 import type { UpdateIndex } from './update-index.ts';
-import { formatIndex, indexFile, updatesDirectory } from './update-index.ts';
+import { filesOf, formatIndex, indexFile, updatesDirectory } from './update-index.ts';
 
 /**
  * The name of an index's signature, made of the index itself: a reader that has the one finds the other, whatever is
@@ -37,10 +37,12 @@ export async function publishIndex(
   const before = await readTextIfExists(indexFile(host.workspace));
   const text = formatIndex(index);
   const signature = await signText(host, text, { keys, validDays });
-  for (const delta of deltas) await move(delta.path, join(directory, basename(delta.path)));
+  for (const { path, pair } of deltas)
+    for (const from of [path, ...(pair === undefined ? [] : [pair.kernel.path, pair.rest.path])])
+      await move(from, join(directory, basename(from)));
   await writeFileAtomically(join(directory, signatureName(text)), signature);
   await writeFileAtomically(indexFile(host.workspace), text);
-  const needed = new Set(index.deltas.map((delta) => delta.file));
+  const needed = new Set(index.deltas.flatMap(filesOf).map(({ file }) => file));
   for (const known of [text, before]) if (known !== undefined) needed.add(signatureName(known));
   for (const name of await listNames(directory)) {
     if (/\.delta$|^index.*\.sig$/.test(name) && !needed.has(name)) await remove(join(directory, name));

@@ -43,7 +43,6 @@ const manifestSchema = z.object({
       sha256: z.string(),
     }),
   ),
-  stages: z.array(z.object({ stage: z.string(), seconds: z.number(), reused: z.boolean() })),
 });
 
 /** The directory that holds all releases of a ref: `out/<distro>-<release>/<arch>/<target>`. */
@@ -119,7 +118,7 @@ export async function publishRelease(
   return { directory, manifest };
 }
 
-/** JSON for people: packages, partitions, artifacts and stages one a line. */
+/** JSON for people: packages, partitions and artifacts one a line. */
 export function formatManifest(manifest: Manifest): string {
   const fields = Object.entries(manifest).map(([key, value]) => {
     if (!Array.isArray(value) || value.length === 0)

@@ -3,14 +3,27 @@ import { z } from 'zod';
 import { TreelineError } from '../host/errors.ts';
 import { fileSize, pathExists, readTextIfExists } from '../host/files.ts';
 import type { Workspace } from '../host/workspace.ts';
-import type { Commit, Delta } from '../model.ts';
+import type { Commit, Delta, DeltaFile, KernelPair } from '../model.ts';
 
 const commitId = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().min(0);
+const fileFields = {
+  file: z.string().regex(/^[\w-][\w.-]*\.delta$/),
+  bytes: count,
+  unpackedBytes: count,
+  sha256: z.string(),
+};
 const refs = z.record(
   z.string(),
   z.strictObject({ commit: commitId, version: z.string(), timestamp: z.number().int() }),
 );
+
+/** What travels in place of a delta, where only the kernel's own parts do; see KernelPair. Machines that know none pass over it. */
+const pairSchema = z.strictObject({
+  kernel: z.strictObject({ from: commitId, to: commitId, ...fileFields }),
+  rest: z.strictObject({ from: commitId, ...fileFields }),
+  memory: count,
+});
 
 /** `updates/index.json`: what running systems read. Files lie beside it. */
 const indexSchema = z.strictObject({
@@ -25,11 +38,9 @@ const indexSchema = z.strictObject({
       version: z.string(),
       /** Of `to`. */
       timestamp: z.number().int(),
-      file: z.string().regex(/^[\w-][\w.-]*\.delta$/),
-      bytes: count,
-      unpackedBytes: count,
+      ...fileFields,
       memory: count,
-      sha256: z.string(),
+      pair: pairSchema.optional(),
     }),
   ),
 });
@@ -59,14 +70,28 @@ export async function readIndex(workspace: Workspace): Promise<UpdateIndex> {
   }
 }
 
-/** The deltas of the index whose files are there, as long as it says. */
+/** A delta's own file, and those of its pair. */
+export const filesOf = ({ file, bytes, pair }: IndexedDelta): { file: string; bytes: number }[] => [
+  { file, bytes },
+  ...(pair === undefined ? [] : [pair.kernel, pair.rest]),
+];
+
+/** The deltas of the index whose files are all there, as long as it says. */
 export async function presentDeltas(workspace: Workspace, index: UpdateIndex): Promise<IndexedDelta[]> {
   const present: IndexedDelta[] = [];
   for (const delta of index.deltas) {
-    const path = join(updatesDirectory(workspace), delta.file);
-    if ((await pathExists(path)) && (await fileSize(path)) === delta.bytes) present.push(delta);
+    if ((await Promise.all(filesOf(delta).map((part) => isPresent(workspace, part)))).every(Boolean))
+      present.push(delta);
   }
   return present;
+}
+
+async function isPresent(
+  workspace: Workspace,
+  { file, bytes }: { file: string; bytes: number },
+): Promise<boolean> {
+  const path = join(updatesDirectory(workspace), file);
+  return (await pathExists(path)) && (await fileSize(path)) === bytes;
 }
 
 /** A delta's file name: `<ref>-<from>-<to>.delta`, commits by their first 12 digits. */
@@ -110,7 +135,8 @@ export function nextIndex(
   };
 }
 
-function describeDelta({ from, to, path, bytes, unpackedBytes, memory, sha256 }: Delta): IndexedDelta {
+function describeDelta(delta: Delta): IndexedDelta {
+  const { from, to, path, bytes, unpackedBytes, memory, sha256, pair } = delta;
   return {
     ref: to.ref,
     from: from?.id ?? null,
@@ -123,6 +149,21 @@ function describeDelta({ from, to, path, bytes, unpackedBytes, memory, sha256 }:
     unpackedBytes,
     memory,
     sha256,
+    ...(pair === undefined ? {} : { pair: describePair(pair) }),
+  };
+}
+
+function describePair({ kernel, rest, memory }: KernelPair): IndexedDelta['pair'] {
+  const describe = ({ path, bytes, unpackedBytes, sha256 }: DeltaFile) => ({
+    file: basename(path),
+    bytes,
+    unpackedBytes,
+    sha256,
+  });
+  return {
+    kernel: { from: kernel.from, to: kernel.to, ...describe(kernel) },
+    rest: { from: rest.from, ...describe(rest) },
+    memory,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Host } from '../host/host.ts';
 import { makeDirectory } from '../host/files.ts';
 import { join } from 'node:path';
-import type { PackageSet, Recipe, Tree } from '../model.ts';
+import type { Lock, Recipe, Tree } from '../model.ts';
 import { writeAccounts } from './accounts.ts';
 import { linkBusyboxApplets } from './busybox.ts';
 import { runHooks } from './hooks.ts';
@@ -9,34 +9,41 @@ import { writeIdentity } from './identity.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { placeKernel } from './kernel.ts';
 import { applyOverlay, applyPermissions } from './overlay.ts';
-import { layOutPackages } from './packages.ts';
+import type { MergedPackages } from './packages.ts';
+import { layOutMerged } from './packages.ts';
 import { enableServices } from './services.ts';
 import { shapeForOstree } from './shape.ts';
 import { makeSkeleton } from './skeleton.ts';
 
 /**
- * PackageSet + Recipe → Tree, in a fresh directory below `scratch`.
+ * Lock + Recipe → Tree, in a fresh directory below `scratch`. `merged`: the lock's packages.
  * `epoch`: seconds since 1970 that stand for "now". `trustedKeys`: see writeIdentity.
  */
 export async function buildTree(
   host: Host,
-  options: { recipe: Recipe; packages: PackageSet; epoch: number; trustedKeys: string; scratch: string },
+  options: {
+    recipe: Recipe;
+    lock: Lock;
+    merged: MergedPackages;
+    epoch: number;
+    trustedKeys: string;
+    scratch: string;
+  },
 ): Promise<Tree> {
-  const { recipe, packages, epoch, trustedKeys, scratch } = options;
-  const { lock } = packages;
+  const { recipe, lock, merged, epoch, trustedKeys, scratch } = options;
   const { users, groups } = recipe.settings;
   await makeDirectory(scratch);
   const root = join(scratch, 'root');
 
   // A hook may write into any file, so it gets a copy; without hooks the tree is hard links into the repository.
-  await layOutPackages(host, { recipe, packages, directory: root, writable: recipe.hooks.length > 0 });
+  await layOutMerged(host, { merged, directory: root, writable: recipe.hooks.length > 0 });
   await makeSkeleton(root);
   await runHooks(host, root, recipe, 'root');
   await runHooks(host, root, recipe, 'extra-data');
   await runHooks(host, root, recipe, 'pre-install');
   await applyOverlay(root, recipe.files);
   // A package manager that runs its packages' triggers has done it.
-  if (packages.install === undefined) await linkBusyboxApplets(host, root);
+  if (recipe.distribution.packages === 'deb') await linkBusyboxApplets(host, root);
   await writeAccounts(root, users, groups);
   await writeIdentity(root, { recipe, lock, trustedKeys, epoch });
   await runHooks(host, root, recipe, 'install');

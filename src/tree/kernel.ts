@@ -1,10 +1,12 @@
+import { unlinkSync } from 'node:fs';
 import { chmod, lstat, readdir, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import picomatch from 'picomatch';
 import { TreelineError } from '../host/errors.ts';
 import { listTree } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { Recipe } from '../model.ts';
+import { resolveInTree } from './paths.ts';
 import { existsInTree, putDirectory, putFile, putLink, readInTree, removePath } from './write.ts';
 
 /**
@@ -26,9 +28,14 @@ export async function placeKernel(host: Host, root: string, recipe: Recipe): Pro
   await rename(image, join(root, 'usr/lib/modules', version, 'vmlinuz'));
   await removePath(root, 'boot');
   await putDirectory(root, 'boot');
-  await keepModules(host, root, { version, globs: recipe.settings.kernel.modules });
+  if (mayAddModules(recipe))
+    await keepModules(host, root, { version, globs: recipe.settings.kernel.modules });
   return version;
 }
+
+/** Those of packages were chosen and indexed when they were merged. */
+const mayAddModules = ({ hooks, files }: Recipe): boolean =>
+  hooks.length > 0 || files.some(({ path }) => /^(usr\/)?lib\/modules(\/|$)/.test(path));
 
 async function findKernel(root: string, recipe: Recipe): Promise<string> {
   const versions = await readdir(join(root, 'usr/lib/modules')).catch(() => []);
@@ -86,7 +93,13 @@ async function removeOthers(
   );
   const surplus = [...dependencies.keys()].filter((path) => !kept.has(path));
   if (surplus.length === 0) return;
-  for (const path of surplus) await removePath(root, `${directory}/${path}`);
+  const parents = new Map<string, string>();
+  for (const path of surplus) {
+    const parent = dirname(`${directory}/${path}`);
+    const place = parents.get(parent) ?? (await resolveInTree(root, parent, 'follow'));
+    parents.set(parent, place);
+    unlinkSync(join(place, basename(path)));
+  }
   await removeEmptyDirectories(root, `${directory}/kernel`);
   await runDepmod(host, root, version);
 }

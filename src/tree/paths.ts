@@ -1,4 +1,4 @@
-import { lstat, readlink } from 'node:fs/promises';
+import { lstatSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
 
@@ -22,7 +22,7 @@ export async function resolveInTree(
     }
     const here = [...resolved, part].join('/');
     const isLast = pending.length === 0;
-    const link = isLast && last === 'keep' ? undefined : await linkText(join(root, here));
+    const link = isLast && last === 'keep' ? undefined : linkText(join(root, here));
     if (link === undefined) {
       resolved.push(part);
       continue;
@@ -36,7 +36,6 @@ export async function resolveInTree(
   return join(root, ...resolved);
 }
 
-async function linkText(path: string): Promise<string | undefined> {
-  const stat = await lstat(path).catch(() => undefined);
-  return stat?.isSymbolicLink() ? readlink(path) : undefined;
-}
+/** Synchronous: a tree has thousands of paths, and a promise costs ten times the system call. */
+const linkText = (path: string): string | undefined =>
+  lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : undefined;

@@ -16,6 +16,7 @@ import {
   builtWorkspace,
   checkRepository,
   filledWorkspace,
+  forgetUnpacked,
   refPrefix,
   smallTree,
   stateOf,
@@ -46,8 +47,15 @@ function filesIn(directory: string, choose: (path: string) => boolean): string[]
 }
 
 describe('a damaged cache', () => {
+  it('whose packages are gone is no hindrance where they are unpacked in the repository', async () => {
+    const workspace = filledWorkspace();
+    rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
+    await expectGoodBuild(workspace);
+  });
+
   it('with a truncated package: it is fetched again; offline it is named', async () => {
     const workspace = filledWorkspace();
+    forgetUnpacked(workspace);
     const packages = filesIn(join(workspace, '.treeline/cache/packages'), (path) => path.endsWith('.deb'));
     expect(packages).toHaveLength(1);
     truncateSync(packages[0]!, 5000);
@@ -58,6 +66,7 @@ describe('a damaged cache', () => {
 
   it('with a package that somebody changed: it never enters a tree', async () => {
     const workspace = filledWorkspace();
+    forgetUnpacked(workspace);
     const [path] = filesIn(join(workspace, '.treeline/cache/packages'), (name) => name.endsWith('.deb'));
     const bytes = readFileSync(path!);
     bytes[bytes.length >> 1]! ^= 1;

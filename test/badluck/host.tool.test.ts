@@ -10,6 +10,7 @@ import {
   builtWorkspace,
   checkRepository,
   filledWorkspace,
+  forgetUnpacked,
   refPrefix,
   smallTree,
   stateOf,
@@ -140,6 +141,7 @@ describe('no network', () => {
   it('names the packages that are not in the cache, and fetches them once there is a network again', async () => {
     const workspace = filledWorkspace();
     rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
+    forgetUnpacked(workspace);
     const online = await build(workspace, [], offline);
     expectRefusal(online, { exitCode: 1, says: ['Cannot fetch 1 package', 'http'], hint: ['--offline'] });
     const cached = await build(workspace, ['--offline'], offline);
@@ -214,13 +216,13 @@ describe('a place that cannot be written to', () => {
     expect(stateOf(workspace)).toEqual(before);
   });
 
-  it('is refused: everything, to those who are not root', async () => {
+  it('is refused: everything, to those who are not root and have no ids of their own', async () => {
     const workspace = temporaryDirectory();
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
     expectRefusal(await build(workspace, [], { under: nobody }), {
       exitCode: 1,
-      says: ['as nobody', 'root'],
-      hint: ['sudo'],
+      says: ['as nobody', '65536 ids for nobody in /etc/subuid and /etc/subgid'],
+      hint: ['usermod --add-subuids ', 'as root (sudo)'],
     });
     expect(existsSync(join(workspace, '.treeline'))).toBe(false);
   });

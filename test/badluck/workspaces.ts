@@ -67,17 +67,20 @@ function hasHistory(target: SmallTarget): boolean {
 /** Whether the commit's own words are those that this version of the program would write. */
 function saysWhatWasBuilt(target: SmallTarget): boolean {
   const latest = join(warm(target), 'out/debian-12/x86_64', target, 'latest/manifest.json');
-  const { lock } = JSON.parse(readFileSync(latest, 'utf8')) as { lock: string };
-  const stated = spawnSync(
-    'ostree',
-    [
-      `--repo=${join(warm(target), '.treeline/repo')}`,
-      ...['show', '--print-metadata-key=treeline.lock', `${refPrefix}/${target}`],
-    ],
-    { encoding: 'utf8' },
-  );
-  return stated.stdout.includes(lock);
+  const manifest = JSON.parse(readFileSync(latest, 'utf8')) as { lock: string; recipe: string };
+  return (['lock', 'recipe'] as const).every((name) => {
+    const key = `--print-metadata-key=treeline.${name}`;
+    const repository = `--repo=${join(warm(target), '.treeline/repo')}`;
+    const stated = spawnSync('ostree', [repository, 'show', key, `${refPrefix}/${target}`], {
+      encoding: 'utf8',
+    });
+    return stated.stdout.includes(manifest[name]);
+  });
 }
+
+/** Packages that a build unpacked are in the repository; without them it needs the files of the cache. */
+export const forgetUnpacked = (workspace: string): void =>
+  rmSync(join(workspace, '.treeline/repo/refs/heads/cache'), { recursive: true });
 
 async function withExclusive(work: () => Promise<void>): Promise<void> {
   const holder = spawn('flock', [join(shared, 'lock'), 'sh', '-c', 'echo held; exec cat'], {

@@ -70,7 +70,10 @@ describe('options of a build', () => {
       updateUrl: '',
       keep: 3,
       flat: false,
+      qcow2: false,
       epoch: undefined,
+      force: false,
+      explainCache: false,
       asked: { sshKeys: [] },
     });
   });

@@ -5,24 +5,12 @@ import { TreelineError } from '../../src/host/errors.ts';
 import type { Release } from '../../src/model.ts';
 import type { Proof } from '../../src/prove/prove.ts';
 import type { WayReport } from '../../src/prove/report.ts';
+import { manifestOf } from '../helpers/manifest.ts';
 
 const ref = 'treeline/debian-12/x86_64/vm';
 const newest: Release = {
   directory: '/out/debian-12/x86_64/vm/20260110.0',
-  manifest: {
-    ref,
-    version: '20260110.0',
-    commit: 'c',
-    parent: null,
-    timestamp: 0,
-    recipe: '',
-    lock: '',
-    inputs: '',
-    packages: [],
-    partitions: [],
-    artifacts: [],
-    stages: [],
-  },
+  manifest: manifestOf({ ref, commit: 'c' }),
 };
 
 const proof = (result: 'proved' | 'failed' | 'nothing', ways: readonly WayReport[]): Proof => ({

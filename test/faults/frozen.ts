@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openMonitor } from '../helpers/monitor.ts';
 import type { Vm, VmOptions } from '../helpers/qemu.ts';
 import { startVm } from '../helpers/qemu.ts';
 import { diskIn, diskOver } from './disks.ts';
-import { openMonitor } from './monitor.ts';
 
 export type MachineOptions = Required<Pick<VmOptions, 'key' | 'memory'>> & Pick<VmOptions, 'uefi'>;
 

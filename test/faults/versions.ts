@@ -9,9 +9,11 @@ import { openWorkspace } from '../../src/host/workspace.ts';
 import type { Commit, Delta } from '../../src/model.ts';
 import { moveRef, nextVersion, readHead } from '../../src/ostree/commit.ts';
 import { makeDelta } from '../../src/ostree/delta.ts';
+import { makeKernelPair } from '../../src/ostree/kernel-pair.ts';
 import { openRepository, ostree } from '../../src/ostree/repository.ts';
 import type { SigningKeys } from '../../src/ostree/signing.ts';
-import { closeSigningKeys, openSigningKeys, signCommit } from '../../src/ostree/signing.ts';
+import { signCommit } from '../../src/ostree/commit-signature.ts';
+import { closeSigningKeys, openSigningKeys } from '../../src/ostree/signing.ts';
 import { publishIndex } from '../../src/release/publish-index.ts';
 import { deltaFileName, nextIndex, readIndex } from '../../src/release/update-index.ts';
 
@@ -36,8 +38,11 @@ export interface Versions {
   readonly served: string;
   /** The newest one. */
   readonly head: Commit;
-  /** Commits a change to `from` (the head by default), and publishes it as the head, with the delta between the two. */
-  make(change: Change, options?: { from?: Commit }): Promise<Commit>;
+  /**
+   * Commits a change to `from` (the head by default), and publishes it as the head, with the delta between the two;
+   * `pair`: with a kernel's pair as well, and throws where there is none.
+   */
+  make(change: Change, options?: { from?: Commit; pair?: boolean }): Promise<Commit>;
   /** The delta file that leads from one commit to another. */
   deltaFile(from: Commit, to: Commit): string;
   /** Ends the key's agent and removes all. */
@@ -70,12 +75,15 @@ export async function furtherVersions(
     get head() {
       return head;
     },
-    async make(change, { from = head } = {}) {
+    async make(change, { from = head, pair: wanted = false } = {}) {
       const { to, changed } = await commitChange(host, { change, from, head, keys });
       const path = join(workspace.temporary, deltaFileName(ref, from.id, to.id));
       // Not proved: that would take longer than all the rest. So what it needs is guessed.
       const needs: Pick<Delta, 'memory' | 'unpackedBytes'> = { memory: 32 << 20, unpackedBytes: changed };
-      const delta = { ...(await makeDelta(host, { from, to, path })), ...needs };
+      const plain: Delta = { ...(await makeDelta(host, { from, to, path })), ...needs };
+      const pair = wanted ? await makeKernelPair(host, plain, workspace.temporary) : undefined;
+      if (wanted && pair === undefined) throw new Error('there is no kernel pair');
+      const delta: Delta = { ...plain, pair };
       await moveRef(host, to);
       const index = nextIndex(await readIndex(workspace), [{ commit: to, before: [from.id] }], [delta]);
       await publishIndex(host, { index, deltas: [delta], keys, validDays: 90 });
@@ -105,7 +113,7 @@ async function commitChange(
     ...[`--subject=${ref} ${version}`, `--add-metadata-string=version=${version}`],
     ...[`--tree=ref=${from.id}`, `--tree=dir=${layer}`],
   ]);
-  await signCommit(host, id, keys);
+  await signCommit(host, { id, timestamp }, keys);
   await rm(layer, { recursive: true });
   const changed = files.reduce((sum, file) => sum + ('content' in file ? file.content.length : 0), 0);
   return { to: { ref, id, parent: from.id, version, timestamp }, changed };

@@ -3,28 +3,15 @@ import { TreelineError } from '../../src/host/errors.ts';
 import type { Release } from '../../src/model.ts';
 import type { Selection } from '../../src/prove/plan.ts';
 import { planProofs } from '../../src/prove/plan.ts';
+import { manifestOf } from '../helpers/manifest.ts';
 
 const vm = 'treeline/debian-12/x86_64/vm';
 const lxc = 'treeline/debian-12/x86_64/lxc';
 const alpine = 'treeline/alpine-v3.19/x86_64/vm';
 
-/** A release of which only what plans read is filled in. */
 const release = (ref: string, version: string): Release => ({
   directory: `/out/${ref}/${version}`,
-  manifest: {
-    ref,
-    version,
-    commit: `${ref} ${version}`,
-    parent: null,
-    timestamp: 0,
-    recipe: '',
-    lock: '',
-    inputs: '',
-    packages: [],
-    partitions: [],
-    artifacts: [],
-    stages: [],
-  },
+  manifest: manifestOf({ ref, version, commit: `${ref} ${version}` }),
 });
 
 const all: Selection = { base: undefined, targets: [] };

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/model.ts';
 import { letIn } from '../../src/prove/way-in.ts';
-import { lacks } from '../helpers/needs.ts';
 import { errorOf, temporaryDirectory, temporaryHost } from '../helpers/host.ts';
+import { manifestOf } from '../helpers/manifest.ts';
+import { lacks } from '../helpers/needs.ts';
 
 const missing = lacks({ programs: ['debugfs', 'mke2fs', 'e2fsck'] });
 const rootfs = join(import.meta.dirname, '../../overlays/prove/rootfs');
@@ -13,20 +14,7 @@ const commit = 'c'.repeat(64);
 const offset = 1 << 20;
 const size = 8 << 20;
 
-const manifest = (partitions: Manifest['partitions']): Manifest => ({
-  ref: 'treeline/debian-12/x86_64/vm',
-  commit,
-  version: '20260109.0',
-  parent: null,
-  timestamp: 0,
-  recipe: '',
-  lock: '',
-  inputs: '',
-  packages: [],
-  partitions,
-  artifacts: [],
-  stages: [],
-});
+const manifest = (partitions: Manifest['partitions']): Manifest => manifestOf({ commit, partitions });
 const partition = {
   name: 'rootfs',
   role: 'rootfs',

@@ -9,21 +9,9 @@ import { GuestConsole } from '../../src/prove/console.ts';
 import type { Guest, GuestOutput } from '../../src/prove/guest.ts';
 import { goThere } from '../../src/prove/way.ts';
 import { errorOf, temporaryDirectory, temporaryHost } from '../helpers/host.ts';
+import { manifestOf } from '../helpers/manifest.ts';
 
-const manifest = (version: string): Manifest => ({
-  ref: 'treeline/debian-12/x86_64/vm',
-  version,
-  commit: `commit of ${version}`,
-  parent: null,
-  timestamp: 0,
-  recipe: '',
-  lock: '',
-  inputs: '',
-  packages: [],
-  partitions: [],
-  artifacts: [],
-  stages: [],
-});
+const manifest = (version: string): Manifest => manifestOf({ version, commit: `commit of ${version}` });
 const [old, next] = [manifest('20260109.0'), manifest('20260110.0')];
 
 /** A system that does what an image promises, in words only; tests replace parts of it. */

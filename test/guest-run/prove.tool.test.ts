@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/model.ts';
 import { expectRefusal, runProgram } from '../badluck/program.ts';
 import { temporaryDirectory } from '../helpers/host.ts';
+import { manifestOf } from '../helpers/manifest.ts';
 import { lacks } from '../helpers/needs.ts';
 
 const commitOf = (version: string): string => version.replace('.', '').padEnd(64, '0');
@@ -24,20 +25,7 @@ function makeWorkspace(versions: readonly string[], offered: string | undefined)
   return workspace;
 }
 const ref = 'treeline/debian-12/x86_64/lxc';
-const manifest = (version: string): Manifest => ({
-  ref,
-  commit: commitOf(version),
-  version,
-  parent: null,
-  timestamp: 0,
-  recipe: '',
-  lock: '',
-  inputs: '',
-  packages: [],
-  partitions: [],
-  artifacts: [],
-  stages: [],
-});
+const manifest = (version: string): Manifest => manifestOf({ ref, version, commit: commitOf(version) });
 
 const proofOf = (workspace: string, version: string): string =>
   join(workspace, 'out/debian-12/x86_64/lxc', version, 'proof.json');

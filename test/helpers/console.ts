@@ -1,3 +1,5 @@
+import { withoutEscapes } from '../../src/prove/console.ts';
+
 /** The marker did not come; `message` holds the end of what the guest said. */
 export class ConsoleTimeout extends Error {}
 
@@ -72,7 +74,3 @@ export class GuestConsole {
 }
 
 const escapePattern = (text: string): string => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`);
-
-// oxlint-disable no-control-regex -- they are what is removed
-const withoutEscapes = (text: string): string =>
-  text.replaceAll(/\u001B(?:\[[0-9;?=]*[A-Za-z]|[()].|[=>])|\r/g, '');

@@ -1,17 +1,14 @@
-import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import type { Socket } from 'node:net';
-import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import path, { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { openImage } from '../../src/guest/disk.ts';
 import { findUefiFirmware } from '../../src/guest/firmware.ts';
 import type { Disk } from '../../src/guest/qemu.ts';
 import { qemuArguments } from '../../src/guest/qemu.ts';
 import { GuestConsole } from './console.ts';
+import { openMonitor } from './monitor.ts';
 import type { KeyPair, SshOutput } from './ssh.ts';
 import { runOverSsh, testKeyPair } from './ssh.ts';
 
@@ -155,33 +152,15 @@ async function bootDisk({ image, keep = false, overlay }: VmOptions): Promise<Di
   return [{ file: overlay, format: 'qcow2', keep: true }];
 }
 
-/** QEMU makes the socket some time after it was started, and listens to it a little later. */
-async function connectWhenThere(socketPath: string): Promise<Socket> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const socket = createConnection(socketPath);
-    try {
-      await once(socket, 'connect');
-      return socket;
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
-
-/** Asks QEMU's monitor (QMP) which port it opened. */
-async function readSshPort(monitor: string): Promise<number> {
-  const socket = await connectWhenThere(monitor);
+/** Asks QEMU's monitor which port it opened. */
+async function readSshPort(socket: string): Promise<number> {
+  const monitor = await openMonitor(socket);
   try {
-    socket.write('{"execute":"qmp_capabilities"}\n');
-    socket.write('{"execute":"human-monitor-command","arguments":{"command-line":"info usernet"}}\n');
-    for await (const line of createInterface({ input: socket })) {
-      const match = /TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)/.exec(line);
-      if (match !== null) return Number(match[1]);
-    }
+    const usernet = await monitor.ask('human-monitor-command', { 'command-line': 'info usernet' });
+    const match = /TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)/.exec(String(usernet));
+    if (match === null) throw new Error('QEMU does not tell its port for ssh');
+    return Number(match[1]);
   } finally {
-    socket.destroy();
+    monitor.close();
   }
-  throw new Error('QEMU does not tell its port for ssh');
 }

@@ -32,6 +32,7 @@ export function recipe(
     files: [],
     hooks: [],
     origins: new Map(),
+    parts: {},
     digest: 'd'.repeat(64),
     ...parts,
     settings: {

@@ -14,25 +14,20 @@ import {
   releasesOf,
 } from '../../src/release/releases.ts';
 import { temporaryDirectory } from '../helpers/host.ts';
+import { manifestOf } from '../helpers/manifest.ts';
 import { layFiles } from '../helpers/trees.ts';
 
 const ref = 'treeline/debian-12/x86_64/vm';
 
-const manifestOf = (version: string, parts: Partial<Manifest> = {}): Manifest => ({
-  ref,
-  commit: 'c'.repeat(64),
-  parent: null,
-  version,
-  timestamp: 1_762_214_400 + Number(version.split('.')[1]),
-  recipe: 'r',
-  lock: 'l',
-  inputs: 'i',
-  packages: [{ name: 'openrc', version: '0.45' }],
-  partitions: [],
-  artifacts: [{ file: 'image.img', kind: 'disk-image', bytes: 5, sha256: 'a'.repeat(64) }],
-  stages: [{ stage: 'tree', seconds: 0.5, reused: false }],
-  ...parts,
-});
+const manifest = (version: string, parts: Partial<Manifest> = {}): Manifest =>
+  manifestOf({
+    ref,
+    version,
+    timestamp: 1_762_214_400 + Number(version.split('.')[1]),
+    packages: [{ name: 'openrc', version: '0.45' }],
+    artifacts: [{ file: 'image.img', kind: 'disk-image', bytes: 5, sha256: 'a'.repeat(64) }],
+    ...parts,
+  });
 
 function publish(
   workspace: Workspace,
@@ -41,7 +36,7 @@ function publish(
 ): Promise<Release> {
   const staging = join(workspace.output, '.staging/vm');
   layFiles(staging, { 'image.img': content });
-  return publishRelease(workspace, { staging, manifest: manifestOf(version, parts), lock: '{}\n', keep });
+  return publishRelease(workspace, { staging, manifest: manifest(version, parts), lock: '{}\n', keep });
 }
 
 const workspaceOf = (): Workspace => openWorkspace(temporaryDirectory());
@@ -54,7 +49,7 @@ describe('a release', () => {
     expect(readdirSync(directory)).toEqual(['image.img', 'image.img.sha256', 'lock.json', 'manifest.json']);
     expect(readFileSync(join(directory, 'image.img.sha256'), 'utf8')).toBe(`${'a'.repeat(64)}  image.img\n`);
     expect(readlinkSync(join(releasesOf(workspace, ref), 'latest'))).toBe('20251104.0');
-    expect(await readRelease(directory)).toEqual({ directory, manifest: manifestOf('20251104.0') });
+    expect(await readRelease(directory)).toEqual({ directory, manifest: manifest('20251104.0') });
   });
 
   it('takes the place of one of the same version, wholly', async () => {
@@ -107,7 +102,7 @@ describe('reading a release', () => {
         writeFileSync(
           join(directory, 'manifest.json'),
           formatManifest(
-            manifestOf('1.0', { artifacts: [{ file: 'gone', kind: 'tarball', bytes: 1, sha256: '' }] }),
+            manifest('1.0', { artifacts: [{ file: 'gone', kind: 'tarball', bytes: 1, sha256: '' }] }),
           ),
         ),
     ],
@@ -138,7 +133,7 @@ describe('listing releases', () => {
     const broken = await publish(workspace, '20251104.2');
     truncateSync(join(broken.directory, 'image.img'), 0);
     const found = await listReleases(workspace);
-    expect(found.map(({ manifest }) => `${manifest.ref} ${manifest.version}`)).toEqual([
+    expect(found.map((release) => `${release.manifest.ref} ${release.manifest.version}`)).toEqual([
       `${ref} 20251104.1`,
       'treeline/debian-12/x86_64/lxc 20251104.0',
     ]);
@@ -154,7 +149,9 @@ describe('listing releases', () => {
       'my/own/directory/file': 'x',
       README: 'x',
     });
-    expect((await listReleases(workspace)).map(({ manifest }) => manifest.version)).toEqual(['20251104.0']);
+    expect((await listReleases(workspace)).map((release) => release.manifest.version)).toEqual([
+      '20251104.0',
+    ]);
   });
 
   it('gives none where nothing was built', async () => {
@@ -172,8 +169,8 @@ it('artifacts are named by ref and version', () => {
 });
 
 it('a manifest is written as JSON that reads back, with one package a line', () => {
-  const manifest = manifestOf('20251104.0');
-  const text = formatManifest(manifest);
-  expect(JSON.parse(text)).toEqual(manifest);
+  const written = manifest('20251104.0');
+  const text = formatManifest(written);
+  expect(JSON.parse(text)).toEqual(written);
   expect(text).toContain('\n    {"name":"openrc","version":"0.45"}\n');
 });

@@ -4,11 +4,13 @@ import { basename, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { sha256 } from '../../src/host/files.ts';
 import type { Commit, Delta } from '../../src/model.ts';
+import { pairFile } from '../../src/ostree/kernel-pair.ts';
 import { closeSigningKeys, openSigningKeys } from '../../src/ostree/signing.ts';
 import { publishIndex, renewSignature, signatureName } from '../../src/release/publish-index.ts';
 import type { IndexedHead, UpdateIndex } from '../../src/release/update-index.ts';
 import {
   deltaFileName,
+  filesOf,
   formatIndex,
   nextIndex,
   presentDeltas,
@@ -38,6 +40,16 @@ const delta = (from: Commit | undefined, to: Commit): Delta => ({
   memory: 8 << 20,
   sha256: 'f'.repeat(64),
 });
+/** With a pair whose files lie beside its own. */
+const withPair = (plain: Delta): Delta => {
+  const file = (part: 'kernel' | 'rest') => ({
+    path: pairFile(plain.path, part),
+    ...{ bytes: 5, unpackedBytes: 4096, sha256: 'e'.repeat(64) },
+  });
+  const [from, to, start] = ['1', '2', '3'].map((digit) => digit.repeat(64)) as [string, string, string];
+  const pair = { kernel: { ...file('kernel'), from, to }, rest: { ...file('rest'), from: start } };
+  return { ...plain, pair: { ...pair, memory: 16 << 20 } };
+};
 const ends = (index: UpdateIndex): string[] =>
   index.deltas.map(({ from, to }) => `${from?.[0] ?? '-'}${to[0]}`).toSorted();
 
@@ -60,6 +72,18 @@ describe('the next index', () => {
       sha256: 'f'.repeat(64),
     });
     expect(first.deltas[1]).toMatchObject({ from: null, fromVersion: null });
+  });
+
+  it('says what a pair leads between, beside the one delta', () => {
+    const [paired] = nextIndex(empty, [head(b, a)], [withPair(delta(a, b))]).deltas;
+    const name = `debian-12-x86_64-vm-${'a'.repeat(12)}-${'b'.repeat(12)}`;
+    const file = { bytes: 5, unpackedBytes: 4096, sha256: 'e'.repeat(64) };
+    expect(paired).toMatchObject({ file: `${name}.delta`, bytes: 5 });
+    expect(paired!.pair).toEqual({
+      kernel: { from: '1'.repeat(64), to: '2'.repeat(64), file: `${name}-kernel.delta`, ...file },
+      rest: { from: '3'.repeat(64), file: `${name}-rest.delta`, ...file },
+      memory: 16 << 20,
+    });
   });
 
   it('keeps the deltas to where the new ones start, those from nothing to the head alone', () => {
@@ -133,6 +157,19 @@ describe('reading the index', () => {
     expect((await presentDeltas(workspace, index)).map(({ from }) => from)).toEqual([a.id]);
   });
 
+  it('counts a delta only with the files of its pair', async () => {
+    const index = nextIndex(empty, [head(b, a)], [withPair(delta(a, b))]);
+    const workspace = write(formatIndex(index));
+    const files = filesOf(index.deltas[0]!).map(({ file }) => join(updatesDirectory(workspace), file));
+    expect(files).toHaveLength(3);
+    for (const file of files) {
+      expect(await presentDeltas(workspace, index)).toEqual([]);
+      writeFileSync(file, 'delta');
+    }
+    expect(await presentDeltas(workspace, index)).toEqual(index.deltas);
+    expect(await readIndex(workspace)).toEqual(index);
+  });
+
   it.each([
     ['is cut off', JSON.stringify(good).slice(0, 50)],
     ['is empty', ''],
@@ -166,8 +203,13 @@ async function published() {
     { index = empty, by = keys, validDays = 90 } = {},
   ): Promise<UpdateIndex> => {
     mkdirSync(staging, { recursive: true });
-    const staged = deltas.map((entry) => ({ ...entry, path: join(staging, basename(entry.path)) }));
-    for (const { path } of staged) writeFileSync(path, 'delta');
+    const staged = deltas.map((entry): Delta => {
+      const path = join(staging, basename(entry.path));
+      return entry.pair === undefined ? { ...entry, path } : withPair({ ...entry, path });
+    });
+    for (const { path, pair } of staged)
+      for (const file of [path, ...(pair === undefined ? [] : [pair.kernel.path, pair.rest.path])])
+        writeFileSync(file, 'delta');
     const next = nextIndex(index, heads, staged);
     await publishIndex(host, { index: next, deltas: staged, keys: by, validDays });
     return next;
@@ -217,6 +259,21 @@ describe('publishing', () => {
     const third = await publish([head(d, c)], [delta(c, d)], { index: second });
     const signatures = [second, third].map((index) => signatureName(formatIndex(index)));
     expect(readdirSync(directory).filter((name) => name.endsWith('.sig'))).toEqual(signatures.toSorted());
+  });
+
+  it('puts the files of a pair beside it, and removes them with their delta', async () => {
+    const { directory, publish } = await published();
+    const deltas = (): string[] => readdirSync(directory).filter((name) => name.endsWith('.delta'));
+    const first = await publish([head(b, a)], [withPair(delta(a, b))]);
+    expect(deltas()).toEqual(
+      filesOf(first.deltas[0]!)
+        .map(({ file }) => file)
+        .toSorted(),
+    );
+    const second = await publish([head(c, b)], [delta(b, c)], { index: first });
+    expect(deltas()).toHaveLength(4);
+    await publish([head(d, c)], [delta(c, d)], { index: second });
+    expect(deltas()).toEqual([deltaFileName(vm, b.id, c.id), deltaFileName(vm, c.id, d.id)]);
   });
 
   it('removes deltas that are not listed any more, and nothing else', async () => {

@@ -124,7 +124,10 @@ users:
         updateUrl: '',
         keep: 3,
         flat: false,
+        qcow2: false,
         epoch: undefined,
+        force: false,
+        explainCache: false,
         asked: {},
       },
     ]);

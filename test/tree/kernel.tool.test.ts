@@ -12,8 +12,12 @@ import { kernelModule } from './kernel-module.ts';
 
 const version = '6.1.0-test';
 const modules = `usr/lib/modules/${version}`;
+/** With a hook, which might bring modules: without any, those of packages were chosen when they were merged. */
 const withKernel = (kernel: Partial<Settings['kernel']>): Recipe =>
-  recipe({ settings: { kernel: { enabled: true, arguments: [], modules: [], initramfs: [], ...kernel } } });
+  recipe({
+    hooks: [{ phase: 'install', name: '50-x', path: '/x', origin: { layer: 'x', file: '/x' } }],
+    settings: { kernel: { enabled: true, arguments: [], modules: [], initramfs: [], ...kernel } },
+  });
 
 /** A tree with a kernel, and modules of which virtio_net needs virtio needs virtio_ring. */
 async function treeWithKernel(): Promise<string> {
@@ -62,6 +66,19 @@ describe('the kernel', () => {
     const index = readFileSync(join(root, modules, 'modules.dep'), 'utf8');
     expect(index).toContain('kernel/drivers/net/virtio_net.ko: kernel/drivers/virtio/virtio.ko');
     expect(index).not.toContain('radio');
+  });
+
+  it('leaves the modules of packages as they were merged, where no layer brings any', async () => {
+    const root = await treeWithKernel();
+    const { settings } = withKernel({ modules: ['drivers/net/*.ko'] });
+    await placeKernel(temporaryHost(), root, recipe({ settings }));
+    expect(modulesOf(root)).toHaveLength(5);
+    const path = `${modules}/kernel/own/own.ko`;
+    const file = { path, kind: 'file', source: '/x', mode: 0o644, uid: 0, gid: 0 } as const;
+    const other = await treeWithKernel();
+    const files = [{ ...file, origin: { layer: 'x', file: '/x' } }];
+    await placeKernel(temporaryHost(), other, recipe({ settings, files }));
+    expect(modulesOf(other)).toHaveLength(3);
   });
 
   it.each([

@@ -18,10 +18,11 @@ import { sha256 } from '../../src/host/files.ts';
 import type { LockedPackage, PackageSet, Recipe } from '../../src/model.ts';
 import { openRepository } from '../../src/ostree/repository.ts';
 import { makeLock } from '../../src/packages/lock.ts';
-import { layOutPackages, removeMatches } from '../../src/tree/packages.ts';
+import { removeMatches } from '../../src/tree/packages.ts';
 import type { DebRequest } from '../helpers/debs.ts';
 import { buildDeb } from '../helpers/debs.ts';
 import { temporaryDirectory, temporaryHost } from '../helpers/host.ts';
+import { layOutPackages } from '../helpers/lay-out.ts';
 import { emptyLock, layFiles, recipe } from '../helpers/trees.ts';
 
 async function laidOut(debs: readonly DebRequest[]) {

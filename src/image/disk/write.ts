@@ -22,9 +22,9 @@ export interface DiskJob {
   plan: DiskPlan;
   /**
    * Absolute. `boot/` becomes the boot partition, the rest the rootfs. While the image is written, `boot/` is away;
-   * it is back when writeDisk returns or throws.
+   * it is back when writeDisk returns or throws. What does not come from it is written while it is being made.
    */
-  sysroot: string;
+  sysroot: string | Promise<string>;
   /** Absolute; the raw image. Overwritten, and removed when something fails. */
   output: string;
   /** Seconds since 1970: the time of all that is written. */
@@ -35,12 +35,13 @@ export interface DiskJob {
 export async function writeDisk(host: Host, job: DiskJob): Promise<PartitionRecord[]> {
   const scratch = await temporaryDirectory(host.workspace.temporary, 'disk');
   try {
-    await createSparseFile(job.output, job.plan.diskBytes);
-    await writePartitionTable(host, job);
+    const table = writePartitionTable(host, job);
     await settleAll([
-      writeFilesystems(host, job, scratch),
-      writeBootLoaders(host, job, scratch),
-      writeSwapPartition(host, job, scratch),
+      Promise.all([job.sysroot, table]).then(([sysroot]) =>
+        writeFilesystems(host, job, { sysroot, scratch }),
+      ),
+      table.then(() => writeBootLoaders(host, job, scratch)),
+      table.then(() => writeSwapPartition(host, job, scratch)),
     ]);
     return job.plan.partitions.map(({ name, role, start, size, filesystem, uuid, partitionUuid }) => ({
       ...{ name, role, start, size, filesystem },
@@ -55,6 +56,7 @@ export async function writeDisk(host: Host, job: DiskJob): Promise<PartitionReco
 }
 
 async function writePartitionTable(host: Host, { plan, output }: DiskJob): Promise<void> {
+  await createSparseFile(output, plan.diskBytes);
   const partitionIds = plan.partitions.map(({ partitionUuid }) => partitionUuid);
   await host.run({
     program: 'sfdisk',
@@ -65,8 +67,11 @@ async function writePartitionTable(host: Host, { plan, output }: DiskJob): Promi
 }
 
 /** Both at once: one program makes one filesystem, and machines have more than one processor. */
-async function writeFilesystems(host: Host, job: DiskJob, scratch: string): Promise<void> {
-  const { plan, sysroot, output: image, epoch } = job;
+async function writeFilesystems(
+  host: Host,
+  { plan, output: image, epoch }: DiskJob,
+  { sysroot, scratch }: { sysroot: string; scratch: string },
+): Promise<void> {
   const [bootPartition, rootPartition] = [
     partitionOf(plan.partitions, 'boot'),
     partitionOf(plan.partitions, 'rootfs'),

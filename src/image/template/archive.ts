@@ -17,16 +17,43 @@ export interface ArchiveRequest {
  * kept, which ostree's repository and its deployment need.
  */
 export async function makeTarball(host: Host, { root, epoch, path }: ArchiveRequest): Promise<void> {
-  await host.run({
-    ...tarCommand({ epoch, args: [`--directory=${root}`, '.'] }),
-    pipeTo: [compressor(path)],
-    outputFile: path,
-    doing: `make ${path}`,
+  await packTar(host, {
+    ...{ epoch, args: [`--directory=${root}`, '.'] },
+    rest: { pipeTo: [compressor(path)], outputFile: path, doing: `make ${path}` },
   });
 }
 
-/** GNU tar to standard output; `args` say what goes in. */
-export function tarCommand({ epoch, args }: { epoch: number; args: readonly string[] }): Command {
+/**
+ * GNU tar to standard output; `args` say what goes in, `rest` where it goes. What is packed are hard links into the
+ * repository: another image that links or unlinks the same file at this moment changes its times, which tar tells as a
+ * changed file (exit code 1). Nobody writes into it.
+ */
+export async function packTar(
+  host: Host,
+  job: {
+    epoch: number;
+    args: readonly string[];
+    rest: Pick<Command, 'pipeTo' | 'outputFile'> & { doing: string };
+  },
+): Promise<void> {
+  const { stderr } = await host.run({ ...tarCommand(job), accept: [0, 1], ...job.rest });
+  const complaints = stderr
+    .split('\n')
+    .filter((line) => line.startsWith('tar: ') && !line.endsWith(': file changed as we read it'));
+  if (complaints.length === 0) return;
+  throw new TreelineError('command', `Cannot ${job.rest.doing}: tar says ${complaints[0]!.slice(5)}`, {
+    output: complaints.slice(0, 40).join('\n'),
+  });
+}
+
+/** The same content gives the same bits. */
+export function tarCommand({
+  epoch,
+  args,
+}: {
+  epoch: number;
+  args: readonly string[];
+}): Pick<Command, 'program' | 'args'> {
   return {
     program: 'tar',
     args: [
@@ -84,9 +111,8 @@ export async function makeSquashfs(
       ...['-comp', compression, '-Xcompression-level', level, '-b', '256K'],
     ],
   };
-  await host.run({
-    ...tarCommand({ epoch, args: [`--directory=${root}`, '.'] }),
-    pipeTo: [squashfs],
-    doing: `make ${path}`,
+  await packTar(host, {
+    ...{ epoch, args: [`--directory=${root}`, '.'] },
+    rest: { pipeTo: [squashfs], doing: `make ${path}` },
   });
 }

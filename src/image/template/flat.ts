@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { compressor, tarCommand } from './archive.ts';
+import { compressor, packTar } from './archive.ts';
 import { dirname } from 'node:path/posix';
 import type { Host } from '../../host/host.ts';
 
@@ -14,23 +14,19 @@ export async function makeFlatTarball(
   const { sysroot, deployment, epoch, path } = options;
   // …/ostree/deploy/NAME/deploy/COMMIT.SERIAL
   const stateroot = dirname(dirname(deployment));
-  await host.run({
-    ...tarCommand({
-      epoch,
-      args: [
-        // Files of equal content are one file in a deployment; here, where they can be written to, each is its own.
-        '--hard-dereference',
-        '--anchored',
-        ...['./usr/etc', './var', './ostree', './sysroot'].map((excluded) => `--exclude=${excluded}`),
-        `--directory=${join(sysroot, deployment)}`,
-        '.',
-        '--no-anchored',
-        `--directory=${join(sysroot, stateroot)}`,
-        'var',
-      ],
-    }),
-    pipeTo: [compressor(path)],
-    outputFile: path,
-    doing: `make ${path}`,
+  await packTar(host, {
+    epoch,
+    args: [
+      // Files of equal content are one file in a deployment; here, where they can be written to, each is its own.
+      '--hard-dereference',
+      '--anchored',
+      ...['./usr/etc', './var', './ostree', './sysroot'].map((excluded) => `--exclude=${excluded}`),
+      `--directory=${join(sysroot, deployment)}`,
+      '.',
+      '--no-anchored',
+      `--directory=${join(sysroot, stateroot)}`,
+      'var',
+    ],
+    rest: { pipeTo: [compressor(path)], outputFile: path, doing: `make ${path}` },
   });
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import PQueue from 'p-queue';
 import { fileSha256, fileSize } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
+import { sideBySide } from '../../host/side-by-side.ts';
 import type { Artifact, Recipe } from '../../model.ts';
 import { makeSquashfs, makeTarball } from './archive.ts';
 import { imageFacts } from './facts.ts';
@@ -9,6 +9,9 @@ import { makeFlatTarball } from './flat.ts';
 import { writeLxcConfig, writeLxcMetadata } from './lxc.ts';
 import { openvzTemplateName, writeOpenvzSample } from './openvz.ts';
 import { addShell } from './shell.ts';
+
+/** Some of the compressors have one thread only, the others two. */
+const archivesAtOnce = 2;
 
 export interface TemplateRequest {
   /**
@@ -38,12 +41,12 @@ export async function makeTemplate(host: Host, request: TemplateRequest): Promis
   const parts =
     request.recipe.request.target === 'ovz' ? openvzParts(host, request) : lxcParts(host, request);
   if (request.flat === true) parts.push(flatPart(host, request, deployment));
-  // Two at a time: some of the compressors have one thread only.
-  return new PQueue({ concurrency: 2 }).addAll(
+  return sideBySide(
     parts.map(({ kind, path, make }) => async () => {
       await make(path);
       return { kind, path, bytes: await fileSize(path), sha256: await fileSha256(path) };
     }),
+    archivesAtOnce,
   );
 }
 

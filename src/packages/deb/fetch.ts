@@ -6,6 +6,7 @@ import {
   fileSize,
   listNames,
   makeDirectory,
+  markUsed,
   move,
   pathExists,
   readBytesAt,
@@ -15,6 +16,7 @@ import {
 import type { Host } from '../../host/host.ts';
 import type { Lock, LockedPackage, PackageSet, Recipe } from '../../model.ts';
 import type { PackageOptions } from '../backend.ts';
+import { cacheName } from '../cache-name.ts';
 import type { Apt } from './apt.ts';
 import { openApt } from './apt.ts';
 
@@ -40,7 +42,7 @@ export async function fetchDebs(
 }
 
 /** SHA-256 of the file, hexadecimal. */
-const digestOf = ({ checksum }: LockedPackage): string => checksum.replace(/^sha256:/, '');
+const digestOf = ({ checksum }: LockedPackage): string => cacheName(checksum);
 
 async function missingPackages(
   packages: readonly LockedPackage[],
@@ -50,7 +52,7 @@ async function missingPackages(
   const checks = packages.map((entry) => async () => {
     const path = pathOf(entry);
     const intact = (await pathExists(path)) && (await fileSha256(path)) === digestOf(entry);
-    if (!intact) await remove(path);
+    await (intact ? markUsed(path) : remove(path));
     return intact ? [] : [entry];
   });
   return (await queue.addAll(checks)).flat();

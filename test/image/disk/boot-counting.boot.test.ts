@@ -52,6 +52,16 @@ const withoutTries: Record<string, Buffer | undefined> = {
   ),
 };
 
+const makeSysrootWith = ({ directory }: Place, kernel: string): Promise<string> =>
+  makeSysroot({ directory, kernel, initramfs: 'initramfs', kernelArguments: [] });
+
+/** A sysroot with two boot entries, whose kernels are none. */
+async function makeTwoVersions(place: Place): Promise<string> {
+  const sysroot = await makeSysrootWith(place, 'no kernel');
+  await deploy(sysroot, ['second']);
+  return sysroot;
+}
+
 /** One byte destroyed: with every one of a few values where it says something, with one of them elsewhere. */
 function damagedBlocks(everyFilling: number): Map<string, Buffer> {
   const values = [0x00, 0xff, 0x0a, 0x30, 0x5c, 0x3d];
@@ -80,12 +90,7 @@ describe.skipIf(missing !== undefined).each([
 
     beforeAll(async () => {
       place = await makePlace();
-      const sysroot = await makeSysroot({
-        directory: place.directory,
-        kernel: 'kernel',
-        initramfs: 'initramfs',
-        kernelArguments: [],
-      });
+      const sysroot = await makeSysrootWith(place, 'kernel');
       const cases = new Map<string, Buffer | undefined>([
         ...Object.entries({ ...wellFormed, ...withoutTries, zero: withTries('0') }),
         ...damaged,
@@ -141,13 +146,7 @@ test.skipIf(missing !== undefined)(
   async () => {
     const place = await makePlace();
     try {
-      const sysroot = await makeSysroot({
-        directory: place.directory,
-        kernel: 'no kernel',
-        initramfs: 'initramfs',
-        kernelArguments: [],
-      });
-      await deploy(sysroot, ['second']);
+      const sysroot = await makeTwoVersions(place);
       expect(await startEntries(place, { sysroot, grubenv: armed })).toEqual([
         'Booting 0',
         'Falling back to 1',
@@ -169,13 +168,7 @@ test.skipIf(missing !== undefined)(
   async () => {
     const place = await makePlace();
     try {
-      const sysroot = await makeSysroot({
-        directory: place.directory,
-        kernel: 'no kernel',
-        initramfs: 'initramfs',
-        kernelArguments: [],
-      });
-      await deploy(sysroot, ['second']);
+      const sysroot = await makeTwoVersions(place);
       const loader = join(sysroot, 'boot/loader');
       const whole = await readlink(loader);
       await rm(loader);

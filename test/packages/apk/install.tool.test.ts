@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openRepository } from '../../../src/ostree/repository.ts';
 import { tidyInstalled } from '../../../src/tree/installed.ts';
-import { layOutPackages } from '../../../src/tree/packages.ts';
+import { layOutPackages } from '../../helpers/lay-out.ts';
 import { mergeUsr } from '../../../src/tree/usr-merge.ts';
 import type { ApkRequest } from '../../helpers/apks.ts';
 import { alpineDirectory } from '../../helpers/apks.ts';

@@ -74,7 +74,10 @@ async function setUp() {
       updateUrl: '',
       keep: 3,
       flat: false,
+      qcow2: false,
       epoch: undefined,
+      force: false,
+      explainCache: false,
       asked: {},
     }));
   const directory = join(temporaryDirectory(), 'kept');

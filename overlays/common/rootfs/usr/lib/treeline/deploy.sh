@@ -26,7 +26,7 @@ deploy_target() {
 	on_trial=
 	undeployed=
 	[ -z "$retry_wanted" ] || forget_bad "$target_commit"
-	rm -rf "$downloads" "$available"
+	rm -rf "$downloads" "$available" "$kernel_refused"
 	say "version $target_version is ready: reboot to start it"
 	TREELINE_RESULT=ready run_hooks after-upgrade
 }

@@ -76,10 +76,38 @@ apply_route() {
 		check_delta
 	done <"$work/route"
 	say 'unpacking'
-	while read -r delta_file _ delta_sha256 _; do
-		unpack "$downloads/$delta_sha256.delta" ||
-			fail "cannot unpack $delta_file: see the message above; nothing has changed"
+	while read -r delta_file _ delta_sha256 _ _ kernel_from kernel_parts; do
+		delta=$downloads/$delta_sha256.delta
+		if [ -n "$kernel_from" ]; then
+			# shellcheck disable=SC2086 # OLD NEW START
+			unpack_kernel "$kernel_from" $kernel_parts "$delta" && continue
+			apply_whole_kernel
+			return
+		fi
+		unpack "$delta" || fail "cannot unpack $delta_file: see the message above; nothing has changed"
 	done <"$work/route"
+}
+
+unpack_kernel() {
+	undeployed=yes
+	bring_kernel "$@" >"$work/kernel" 2>&1
+}
+
+# The same version by another way, which is to be taken from now on.
+apply_whole_kernel() {
+	cat "$work/kernel" >&2
+	say "the kernel of version $target_version cannot be put together here from what has changed in it: taking all of it"
+	echo "$target_commit" | replace_file "$kernel_refused" || fail "cannot write $kernel_refused: is /var full? Nothing has changed"
+	forget_objects
+	if [ "$source" = saved ]; then
+		choose_saved_route
+	else
+		choose_route
+		make_room_for_download
+		download_route
+	fi
+	make_room_for_objects
+	apply_route
 }
 
 # ostree compares each object with its name, and moves all of them into the repository at the end. On an error nothing of

@@ -10,6 +10,13 @@ make_room_for_download() {
 	make_room "$(($(missing_bytes) / 1024 + $(unpacked_bytes) / 1024 + air))"
 }
 
+# As it is, without giving anything up.
+has_room_for_route() {
+	place=$repository
+	needed=$(($(missing_bytes) / 1024 + $(unpacked_bytes) / 1024 + air))
+	has_room
+}
+
 make_room_for_objects() {
 	make_room "$(($(unpacked_bytes) / 1024 + air))"
 }

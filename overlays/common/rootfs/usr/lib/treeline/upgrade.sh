@@ -8,7 +8,7 @@ downloads=$state/downloads
 # COMMIT VERSION SECONDS checked|downloaded: a version that is there but not applied. For status.
 available=$state/available
 
-for part in boot-state verdict clock trust index route memory space download file deploy hooks fleet-lock; do
+for part in boot-state verdict clock trust index route memory space kernel download file deploy hooks fleet-lock; do
 	. "$library/$part.sh"
 done
 
@@ -207,7 +207,7 @@ remove_litter() {
 		[ "$litter" = "$work" ] || [ ! -d "$litter" ] || rm -rf "$litter"
 	done
 	stop_downloads
-	rm -rf "$repository"/tmp/staging-*
+	rm -rf "$repository"/tmp/staging-* "$kernel_place"
 }
 
 finish_upgrade() {
@@ -215,7 +215,7 @@ finish_upgrade() {
 	stop_downloads
 	take_back_trial
 	[ -z "${undeployed:-}" ] || forget_objects
-	[ -z "${work:-}" ] || rm -rf "$work"
+	[ -z "${work:-}" ] || rm -rf "$work" "$kernel_place"
 	leave_private_mounts
 	release_lock
 }

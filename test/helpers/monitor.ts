@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -14,10 +15,9 @@ interface Answer {
   error?: { desc: string };
 }
 
-/** `path`: of the socket that `-qmp unix:PATH,server=on,wait=off` made. */
+/** `path`: of the socket that `-qmp unix:PATH,server=on,wait=off` makes; QEMU may have been started just now. */
 export async function openMonitor(path: string): Promise<Monitor> {
-  const socket = createConnection(path);
-  await once(socket, 'connect');
+  const socket = await connectWhenThere(path);
   const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
   // QEMU may end while we talk; the next line then does not come, and that is the error.
   socket.on('error', () => {});
@@ -34,4 +34,19 @@ export async function openMonitor(path: string): Promise<Monitor> {
   };
   await ask('qmp_capabilities');
   return { ask, close: () => socket.destroy() };
+}
+
+/** QEMU makes the socket some time after it was started, and listens to it a little later. */
+async function connectWhenThere(path: string): Promise<Socket> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const socket = createConnection(path);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }

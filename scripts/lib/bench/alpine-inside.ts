@@ -3,12 +3,12 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createHost } from '../../src/host/host.ts';
-import { silentLog } from '../../src/host/log.ts';
-import { openWorkspace } from '../../src/host/workspace.ts';
-import { readIndex, writeIndex } from '../../src/packages/apk/formats/index-file.ts';
-import { fetchPackages, resolvePackages } from '../../src/packages/packages.ts';
-import { readRecipe } from '../../src/recipe/index.ts';
+import { createHost } from '../../../src/host/host.ts';
+import { silentLog } from '../../../src/host/log.ts';
+import { openWorkspace } from '../../../src/host/workspace.ts';
+import { readIndex, writeIndex } from '../../../src/packages/apk/formats/index-file.ts';
+import { fetchPackages, resolvePackages } from '../../../src/packages/packages.ts';
+import { readRecipe } from '../../../src/recipe/index.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as
   | { what: 'install'; workspace: string; overlays: string; base: string; mirror: string; runs: number }

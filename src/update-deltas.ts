@@ -15,8 +15,9 @@ import { deltaFileName, updatesDirectory } from './release/update-index.ts';
 const atOnce = 2;
 
 /**
- * Makes the deltas of all images, and pairs for new kernels, and proves each, two at a time; those that were made and proved before are taken from the
- * cache. Throws 'update' where one is no good; what was proved until then is kept for the next try.
+ * Makes the deltas of all images, with pairs for new kernels, and proves each, two at a time; those that were made and
+ * proved before are taken from the cache. Throws 'update' where one is no good; what was proved until then is kept for the
+ * next try.
  */
 export async function makeProvenDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<Delta[]> {
   const directory = join(host.workspace.output, '.staging', 'deltas');
@@ -59,7 +60,6 @@ export async function makeProvenDeltas(host: Host, planned: readonly PlannedDelt
 async function makeProven(host: Host, { from, to }: PlannedDelta, path: string): Promise<Delta> {
   const updates = updatesDirectory(host.workspace);
   const earlier = (await listNames(updates)).filter((name) => /-from-nothing-.*\.delta$/.test(name));
-
   const files = earlier.map((name) => join(updates, name));
   const delta = await makeDelta(host, { from, to, path, earlier: files });
   const proven = await proveDelta(host, delta, host.workspace.temporary);

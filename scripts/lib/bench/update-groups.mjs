@@ -42,13 +42,14 @@ export function updateGroups(bench, base) {
 
   const kernelUpdate = async () => {
     if (!(await ready())) return bench.leaveOut(group, 'the archive has one kernel only');
+    const title = `${name}, build-update of the disk image: security updates with a kernel, deltas made and proved, new image`;
     await contest(bench, {
       group,
-      title: `${name}, build-update of the disk image: security updates with a kernel, deltas made and proved, new image`,
+      title,
       contestants: [{ who: 'Treeline', role: 'ours', prepare: () => builds.restore('older'), run: changing }],
     });
     for (const { stage, seconds } of stages) {
-      bench.record({ group, who: `its stage ${stage}`, role: 'fact', unit: 'seconds', values: [seconds] });
+      bench.record({ group, title, who: `its stage ${stage}`, role: 'fact', unit: 'seconds', values: [seconds] });
     }
     await builds.save('updated');
   };

@@ -49,7 +49,14 @@ export function updateGroups(bench, base) {
       contestants: [{ who: 'Treeline', role: 'ours', prepare: () => builds.restore('older'), run: changing }],
     });
     for (const { stage, seconds } of stages) {
-      bench.record({ group, title, who: `its stage ${stage}`, role: 'fact', unit: 'seconds', values: [seconds] });
+      bench.record({
+        group,
+        title,
+        who: `its stage ${stage}`,
+        role: 'fact',
+        unit: 'seconds',
+        values: [seconds],
+      });
     }
     await builds.save('updated');
   };

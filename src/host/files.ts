@@ -103,7 +103,8 @@ export async function writeFileAtomically(
   content: string | Uint8Array,
   mode = 0o644,
 ): Promise<void> {
-  const beside = join(dirname(path), `.${basename(path)}.${process.pid}`);
+  // A number of its own for each: two parts of a command may write the same file at the same moment.
+  const beside = join(dirname(path), `.${basename(path)}.${process.pid}.${(writes += 1)}`);
   try {
     await writeFile(beside, content, mode);
     await rename(beside, path);
@@ -112,6 +113,8 @@ export async function writeFileAtomically(
     throw error;
   }
 }
+
+let writes = 0;
 
 /** Makes a directory and those above it. (Node's own `recursive` never ends below /proc and its like.) */
 export async function makeDirectory(path: string): Promise<void> {

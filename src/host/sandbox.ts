@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { makeDirectory, pathExists } from './files.ts';
+import { makeDirectory } from './files.ts';
 import type { Host } from './host.ts';
+import { makeOnce } from './make-once.ts';
 import { inUserNamespace } from './user-namespace.ts';
 
 /** Arguments of bwrap(1) that the sandboxes of a build have in common: what runs there is root in a tree, not on this machine. */
@@ -42,12 +43,13 @@ const devices = {
 export async function makeDevices(host: Host): Promise<string> {
   if (inUserNamespace()) return '/dev';
   const directory = join(host.workspace.temporary, 'devices');
-  if (await pathExists(directory)) return directory;
-  await makeDirectory(directory);
-  for (const [name, numbers] of Object.entries(devices)) {
-    const args = ['--mode=0666', join(directory, name), 'c', ...numbers.map(String)];
-    await host.run({ program: 'mknod', args, doing: 'make the device nodes for the sandbox' });
-  }
+  await makeOnce(directory, async (fresh) => {
+    await makeDirectory(fresh);
+    for (const [name, numbers] of Object.entries(devices)) {
+      const args = ['--mode=0666', join(fresh, name), 'c', ...numbers.map(String)];
+      await host.run({ program: 'mknod', args, doing: 'make the device nodes for the sandbox' });
+    }
+  });
   return directory;
 }
 

@@ -1,19 +1,35 @@
+import { join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
 import { makeDirectory, pathExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import { makeOnce } from '../host/make-once.ts';
 import type { Commit } from '../model.ts';
 
 /** Makes the workspace's repository where there is none yet, and returns its path. */
 export async function openRepository(host: Host): Promise<string> {
-  const repository = host.workspace.repository;
-  if (!(await pathExists(`${repository}/config`))) {
-    await makeDirectory(repository);
-    // bare: objects keep owners, modes and hard links, so that trees are checked out and deployed without copying.
-    await ostree(host, ['init', '--mode=bare']);
-    await ostree(host, ['config', 'set', 'core.fsync', 'false']);
-  }
+  const { repository } = host.workspace;
+  const doing = 'make the repository';
+  // bare: objects keep owners, modes and hard links, so that trees are checked out and deployed without copying.
+  await makeRepository(repository, async (path) => {
+    await ostree(host, ['init', '--mode=bare'], { repository: path, doing });
+    await ostree(host, ['config', 'set', 'core.fsync', 'false'], { repository: path, doing });
+  });
   return repository;
 }
+
+/** A repository that `initialise` makes in a directory; one that is there already stays as it is. */
+export const makeRepository = (
+  repository: string,
+  initialise: (path: string) => Promise<void>,
+): Promise<void> =>
+  makeOnce(
+    repository,
+    async (path) => {
+      await makeDirectory(path);
+      await initialise(path);
+    },
+    () => pathExists(join(repository, 'config')),
+  );
 
 /** Runs ostree on the workspace's repository and returns what it prints, trimmed. */
 export async function ostree(

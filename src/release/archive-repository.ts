@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { TreelineError } from '../host/errors.ts';
-import { makeDirectory, pathExists } from '../host/files.ts';
+import { pathExists } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { takeLock } from '../host/lock.ts';
-import { listRefs, ostree } from '../ostree/repository.ts';
+import { listRefs, makeRepository, ostree } from '../ostree/repository.ts';
 
 /*
  * A copy of the workspace's refs in OSTree's archive mode, the one that clients can pull over HTTP; the workspace's own
@@ -15,13 +15,10 @@ export async function openArchive(host: Host): Promise<string | undefined> {
   const { repository, state } = host.workspace;
   if (!(await pathExists(join(repository, 'config')))) return undefined;
   const archive = join(state, 'archive');
-  if (!(await pathExists(join(archive, 'config')))) {
-    await makeDirectory(archive);
-    await ostree(host, ['init', '--mode=archive'], {
-      repository: archive,
-      doing: 'make the archive repository',
-    });
-  }
+  await makeRepository(archive, async (path) => {
+    const doing = 'make the archive repository';
+    await ostree(host, ['init', '--mode=archive'], { repository: path, doing });
+  });
   return archive;
 }
 

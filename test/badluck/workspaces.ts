@@ -26,6 +26,8 @@ const smallPackages: Readonly<Record<string, string>> = {
   'base/debian/packages.list': 'busybox-static\n',
   'target/vm/base/debian/packages.list': 'linux-image-cloud-amd64\n',
   'service/sshd/base/debian/packages.list': '',
+  'base/alpine/packages.list': 'alpine-base\nbusybox-static\n',
+  'target/vm/base/alpine/packages.list': 'linux-virt\n',
 };
 
 /** Kept from run to run, as a user's workspace is; every test gets copies. */
@@ -95,7 +97,8 @@ async function withExclusive(work: () => Promise<void>): Promise<void> {
   }
 }
 
-function makeLayers(): void {
+/** Writes `layers` where they are not there yet. */
+export function makeLayers(): void {
   mkdirSync(shared, { recursive: true });
   if (existsSync(layers)) return;
   const fresh = mkdtempSync(join(shared, 'new-'));

@@ -1,16 +1,8 @@
 import { join } from 'node:path';
 import { TreelineError } from '../../host/errors.ts';
-import {
-  listTree,
-  makeDirectory,
-  move,
-  pathExists,
-  readEntry,
-  realPath,
-  remove,
-  sha256,
-} from '../../host/files.ts';
+import { listTree, makeDirectory, pathExists, readEntry, realPath, sha256 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
+import { makeOnce } from '../../host/make-once.ts';
 import type { LockedPackage } from '../../model.ts';
 import type { FetchedPackage } from './fetch.ts';
 import type { IndexEntry } from './formats/index-file.ts';
@@ -85,9 +77,7 @@ export const lockedPackage = ({ entry, source }: Offer): LockedPackage => ({
 export async function unpackTools(host: Host, tools: readonly FetchedPackage[]): Promise<ApkProgram> {
   const names = tools.map(({ package: { name, checksum } }) => `${name} ${checksum}`).toSorted();
   const directory = join(host.workspace.cache, 'apk', 'tools', sha256(names.join('\n')).slice(0, 16));
-  if (!(await pathExists(directory))) {
-    const fresh = `${directory}.new`;
-    await remove(fresh);
+  await makeOnce(directory, async (fresh) => {
     await makeDirectory(fresh);
     for (const { path, package: entry } of tools) {
       await refuseLinkedDirectories(fresh);
@@ -109,8 +99,7 @@ export async function unpackTools(host: Host, tools: readonly FetchedPackage[]):
         doing: `unpack ${entry.name}`,
       });
     }
-    await move(fresh, directory);
-  }
+  });
   return { directory, command: await commandOf(directory) };
 }
 

@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
-import { listNames, makeDirectory, readText, writeFileAtomically } from '../../host/files.ts';
+import { listNames, readText, writeFileAtomically } from '../../host/files.ts';
+import { makeOnce } from '../../host/make-once.ts';
 import type { Workspace } from '../../host/workspace.ts';
 import type { PublicKey, SigningKey } from './formats/keys.ts';
 
@@ -18,25 +19,24 @@ const directoryOf = (workspace: Workspace): string => join(workspace.keys, 'apk'
  * `.treeline/keys/apk`, mode 0600.
  */
 export async function openWorkspaceKey(workspace: Workspace): Promise<WorkspaceKey> {
-  const existing = await privateKeyFile(workspace);
-  return readKey(existing ?? (await makeKey(workspace)));
+  const find = (): Promise<string | undefined> => findPrivateKey(directoryOf(workspace));
+  await makeOnce(directoryOf(workspace), makeKey, async () => (await find()) !== undefined);
+  return readKey((await find())!);
 }
 
-async function privateKeyFile(workspace: Workspace): Promise<string | undefined> {
-  const names = await listNames(directoryOf(workspace));
+async function findPrivateKey(directory: string): Promise<string | undefined> {
+  const names = await listNames(directory);
   const name = names.find((candidate) => /^treeline-[0-9a-f]{8}\.rsa$/.test(candidate));
-  return name === undefined ? undefined : join(directoryOf(workspace), name);
+  return name === undefined ? undefined : join(directory, name);
 }
 
-async function makeKey(workspace: Workspace): Promise<string> {
+async function makeKey(directory: string): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 3072 });
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
   const name = `treeline-${createHash('sha256').update(pem).digest('hex').slice(0, 8)}.rsa`;
-  const path = join(directoryOf(workspace), name);
-  await makeDirectory(directoryOf(workspace));
+  const path = join(directory, name);
   await writeFileAtomically(`${path}.pub`, pem);
   await writeFileAtomically(path, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600);
-  return path;
 }
 
 async function readKey(path: string): Promise<WorkspaceKey> {

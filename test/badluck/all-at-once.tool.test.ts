@@ -1,0 +1,139 @@
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { hookPhases } from '../../src/model.ts';
+import { cannotInstall, makeMirror } from '../packages/apk/alpine.ts';
+import { makeKey } from '../helpers/apks.ts';
+import { buildDeb, indexDebs, mirrorLine } from '../helpers/debs.ts';
+import { addBusybox } from '../helpers/trees.ts';
+import { kernelModule } from '../tree/kernel-module.ts';
+import { expectSuccess, runProgram } from './program.ts';
+import { checkRepository, makeLayers, smallTree, stateOf, temporaryDirectory } from './workspaces.ts';
+
+const targets = ['vm', 'lxc', 'ovz'] as const;
+const inRelease = ['--target', 'vm', '--target', 'lxc', '--target', 'ovz'];
+
+/**
+ * Programs that make what the images of one command share, each a while slower: the moment in which another image could
+ * see a part of it is never missed. They lie where a build's PATH begins.
+ */
+function slowPrograms(): readonly string[] {
+  const directory = temporaryDirectory();
+  const when: Record<string, string> = { mknod: '*', tar: '*--extract*', ostree: '*" init "*|*" config "*' };
+  for (const [name, cases] of Object.entries(when)) {
+    const text = `#!/bin/sh\ncase " $* " in ${cases}) sleep 0.3 ;; esac\nexec /usr/bin/${name} "$@"\n`;
+    writeFileSync(join(directory, name), text, { mode: 0o755 });
+  }
+  const mount = 'mount --bind "$0" /usr/local/sbin && exec "$@"';
+  return ['unshare', '--mount', 'sh', '-c', mount, directory];
+}
+
+/** A user's layer with a hook in every phase, which leaves `text` in the tree. */
+function writeHooks(layer: string, text: string): void {
+  for (const phase of hookPhases) {
+    const directory = join(layer, `hooks/${phase}.d`);
+    mkdirSync(directory, { recursive: true });
+    const hook = join(directory, '50-mark');
+    // Before the applets are linked there is no sh in the tree.
+    writeFileSync(hook, `#!/bin/busybox sh\necho '${text}' >"\${TREELINE_ROOT:-}/usr/share/hook-${phase}"\n`);
+    chmodSync(hook, 0o755);
+  }
+}
+
+/** What a kernel package brings that boots nowhere: the modules that the layers ask for, all of them built in. */
+const kernelFiles = (prefix: string, release: string): Record<string, string> => ({
+  [`boot/vmlinuz-${prefix}`]: 'kernel',
+  [`lib/modules/${release}/modules.order`]: '',
+  [`lib/modules/${release}/modules.builtin`]: [
+    ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'hv_storvsc', 'vmw_pvscsi', 'ext4'],
+  ]
+    .map((name) => `kernel/drivers/${name}.ko\n`)
+    .join(''),
+});
+
+function debianMirror(): string {
+  const directory = temporaryDirectory();
+  const prepare = (root: string): void => addBusybox(root);
+  buildDeb(directory, { name: 'busybox-static', prepare });
+  const files = kernelFiles('6.1.0', '6.1.0');
+  buildDeb(directory, {
+    name: 'linux-image-cloud-amd64',
+    files,
+    prepare: (root) => writeModule(join(root, 'lib/modules/6.1.0')),
+  });
+  indexDebs(directory);
+  return mirrorLine(directory);
+}
+
+/** A kernel without any module has no directory for them. */
+function writeModule(directory: string): void {
+  mkdirSync(join(directory, 'kernel/fs'), { recursive: true });
+  writeFileSync(join(directory, 'kernel/fs/overlay.ko'), kernelModule({}));
+}
+
+function alpineMirror(layer: string): string {
+  const key = makeKey('test.rsa.pub');
+  mkdirSync(join(layer, 'keys'), { recursive: true });
+  writeFileSync(join(layer, 'keys', key.name), key.publicPem);
+  writeFileSync(join(layer, 'layer.yaml'), `repositories: [{name: community, keys: [${key.name}]}]\n`);
+  const busybox = temporaryDirectory();
+  addBusybox(busybox);
+  const mirror = makeMirror();
+  const program = readFileSync(join(busybox, 'usr/bin/busybox'));
+  mirror.publish(
+    'community',
+    [
+      { name: 'busybox-static', files: { 'bin/busybox.static': { content: program, mode: 0o755 } } },
+      {
+        name: 'linux-virt',
+        files: {
+          ...kernelFiles('virt', '6.6.0-0-virt'),
+          'lib/modules/6.6.0-0-virt/kernel/fs/overlay.ko': { content: kernelModule({}) },
+        },
+      },
+    ],
+    key,
+  );
+  return mirror.directory;
+}
+
+describe.skipIf(cannotInstall !== undefined)(
+  `all targets of both bases at once${cannotInstall === undefined ? '' : ` (skipped: ${cannotInstall})`}`,
+  () => {
+    it('share devices, repository, apk and its key without ever seeing a part of them', async () => {
+      makeLayers();
+      const workspace = temporaryDirectory();
+      const [hooks, alpine] = [temporaryDirectory(), temporaryDirectory()];
+      writeHooks(hooks, 'one');
+      const bases = [
+        ['--base', 'debian-12', '--mirror', debianMirror(), '--overlay', hooks],
+        ['--base', 'alpine-v3.19', '--mirror', alpineMirror(alpine), '--overlay', alpine, '--overlay', hooks],
+      ];
+      const under = slowPrograms();
+      const inWorkspace = ['--workspace', workspace];
+      for (const base of bases) {
+        const options = [...inWorkspace, ...smallTree, ...inRelease, ...base];
+        expectSuccess(await runProgram('build-lxc', options, { under }));
+      }
+      const first = stateOf(workspace);
+      expect(Object.keys(first.refs)).toHaveLength(2 * targets.length);
+
+      // What was answered before is known, and so nobody unpacks apk or asks for its key before the images are made.
+      writeHooks(hooks, 'two');
+      for (const shared of ['tmp', 'cache/apk/tools', 'keys/apk'])
+        rmSync(join(workspace, '.treeline', shared), { recursive: true, force: true });
+      const update = [...inWorkspace, '--overlays', smallTree[1]!];
+      expectSuccess(await runProgram('build-update', update, { under }));
+      const second = stateOf(workspace);
+      for (const [ref, commit] of Object.entries(first.refs)) expect(second.refs[ref]).not.toBe(commit);
+      expect(second.unfinished).toEqual([]);
+      expect(readdirSync(join(workspace, '.treeline/cache/apk/tools'))).toHaveLength(1);
+      const keys = readdirSync(join(workspace, '.treeline/keys/apk'));
+      expect(keys).toEqual([
+        expect.stringMatching(/^treeline-.*\.rsa$/),
+        expect.stringMatching(/\.rsa\.pub$/),
+      ]);
+      checkRepository(workspace);
+    });
+  },
+);

@@ -14,8 +14,11 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       level('unit', { testTimeout: 60_000 }),
-      level('tool', { testTimeout: 300_000, hookTimeout: 300_000 }),
-      level('boot', { testTimeout: 900_000, hookTimeout: 900_000, globalSetup: 'test/e2e/images.ts' }),
+      level('tool', { testTimeout: 300_000, hookTimeout: 300_000, globalSetup: 'test/alpine-setup.ts' }),
+      level('boot', {
+        ...{ testTimeout: 900_000, hookTimeout: 900_000 },
+        globalSetup: ['test/alpine-setup.ts', 'test/e2e/images.ts'],
+      }),
     ],
   },
 });

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { listNames, makeDirectory } from './host/files.ts';
+import { listNames, makeDirectory, remove } from './host/files.ts';
 import type { Host } from './host/host.ts';
-import { makeDevices } from './host/sandbox.ts';
 import { sideBySide } from './host/side-by-side.ts';
 import type { Delta } from './model.ts';
 import { makeDelta } from './ostree/delta.ts';
@@ -21,6 +20,7 @@ const atOnce = 2;
  */
 export async function makeProvenDeltas(host: Host, planned: readonly PlannedDelta[]): Promise<Delta[]> {
   const directory = join(host.workspace.output, '.staging', 'deltas');
+  const parts = join(host.workspace.output, '.staging', 'delta-parts');
   const pathOf = ({ from, to }: PlannedDelta): string =>
     join(directory, deltaFileName(to.ref, from?.id, to.id));
   // Two requests may ask for the same image.
@@ -30,16 +30,14 @@ export async function makeProvenDeltas(host: Host, planned: readonly PlannedDelt
     'deltas',
     async () => {
       await makeDirectory(directory);
-      // Before two proofs make them at the same time.
-      await makeDevices(host);
-      return sideBySide(
+      const deltas = await sideBySide(
         // Those from nothing last: several programs make one, so that none of the processors is idle in the end.
         wanted
           .toSorted(([, a], [, b]) => Number(a.from === undefined) - Number(b.from === undefined))
           .map(([path, delta]) => async () => {
             const known = await recallDelta(host, delta, path);
             if (known === undefined) made += 1;
-            const proven = known ?? (await makeProven(host, delta, path));
+            const proven = known ?? (await makeProven(host, { ...delta, path, parts }));
             done += 1;
             host.emit({
               type: 'stage-progress',
@@ -52,16 +50,21 @@ export async function makeProvenDeltas(host: Host, planned: readonly PlannedDelt
           }),
         atOnce,
       );
+      await remove(parts);
+      return deltas;
     },
     () => ({ detail: detailOf(made, wanted.length - made), reused: made === 0 }),
   );
 }
 
-async function makeProven(host: Host, { from, to }: PlannedDelta, path: string): Promise<Delta> {
+async function makeProven(
+  host: Host,
+  { from, to, path, parts }: PlannedDelta & { path: string; parts: string },
+): Promise<Delta> {
   const updates = updatesDirectory(host.workspace);
   const earlier = (await listNames(updates)).filter((name) => /-from-nothing-.*\.delta$/.test(name));
   const files = earlier.map((name) => join(updates, name));
-  const delta = await makeDelta(host, { from, to, path, earlier: files });
+  const delta = await makeDelta(host, { from, to, path, earlier: files, parts });
   const proven = await proveDelta(host, delta, host.workspace.temporary);
   const paired = { ...proven, pair: await makeKernelPair(host, proven, host.workspace.temporary) };
   await rememberDelta(host, paired);

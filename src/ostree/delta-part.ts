@@ -1,4 +1,4 @@
-import { readBytes, readEntry, remove } from '../host/files.ts';
+import { readBytes, readEntry } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { StoredObject } from './delta-objects.ts';
 import { placeOf } from './delta-objects.ts';
@@ -13,9 +13,10 @@ export async function readPacker(host: Host): Promise<string> {
 /**
  * A compressed part, `(yay)`, that writes the objects as they are: `(a(uuu)aa(ayay)ayay)` with modes, extended attributes,
  * contents, and an operation "open, splice and close" each, OSTREE_STATIC_DELTA_PART_PAYLOAD_FORMAT_V0 of
- * https://github.com/ostreedev/ostree/blob/v2022.7/src/libostree/ostree-repo-static-delta-private.h. `path`: scratch.
+ * https://github.com/ostreedev/ostree/blob/v2022.7/src/libostree/ostree-repo-static-delta-private.h. The compressed bytes
+ * alone are written to `path`; in a delta, `x` stands before them.
  */
-export async function packPart(host: Host, part: readonly StoredObject[], path: string): Promise<Buffer> {
+export async function packPart(host: Host, part: readonly StoredObject[], path: string): Promise<void> {
   const modes = new Map<string, number>();
   const [payload, operations]: [Buffer[], number[]] = [[], []];
   let offset = 0;
@@ -52,9 +53,6 @@ export async function packPart(host: Host, part: readonly StoredObject[], path: 
     outputFile: path,
     doing: 'compress a delta',
   });
-  const packed = await readBytes(path);
-  await remove(path);
-  return Buffer.concat([Buffer.from('x'), packed]);
 }
 
 function varint(value: number): number[] {

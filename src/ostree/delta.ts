@@ -2,6 +2,7 @@ import { fileSha256, readBytes, writeBytesAt } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { UnprovenDelta } from '../model.ts';
 import { readDeltaFile } from './delta-file.ts';
+import type { FromNothing } from './delta-from-nothing.ts';
 import { writeDeltaFromNothing } from './delta-from-nothing.ts';
 import { memoryToApply } from './delta-memory.ts';
 import type { PlannedDelta } from './plan-deltas.ts';
@@ -17,14 +18,15 @@ export const deltaOptions: readonly string[] = [
 
 /**
  * Makes a static delta as one inline file at `path`: the same bytes whenever and wherever it is made. Everything is in it (no
- * fallback objects), so that a system downloads one file. `from` undefined: from nothing; parts that it has in common with
- * the delta files `earlier` are taken from them.
+ * fallback objects), so that a system downloads one file. `from` undefined: from nothing; for `earlier` and `parts` see there.
  */
 export async function makeDelta(
   host: Host,
-  { from, to, path, earlier = [] }: PlannedDelta & { path: string; earlier?: readonly string[] },
+  job: PlannedDelta & { path: string } & Partial<FromNothing>,
 ): Promise<UnprovenDelta> {
-  const written = from === undefined && (await writeDeltaFromNothing(host, { to: to.id, path, earlier }));
+  const { from, to, path, earlier = [], parts } = job;
+  const written =
+    from === undefined && (await writeDeltaFromNothing(host, { to: to.id, path, earlier, parts }));
   if (!written) await generate(host, { from, to }, path);
   const bytes = await readBytes(path);
   const file = readDeltaFile(bytes);

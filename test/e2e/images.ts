@@ -7,12 +7,14 @@ import type { TestProject } from 'vitest/node';
 import { findMissing } from '../../src/host/tools.ts';
 import type { Manifest, Target } from '../../src/model.ts';
 import type { AlpineMirror } from '../helpers/alpine-mirror.ts';
-import { alpineMissing, alpineRelease, makeAlpineMirror } from '../helpers/alpine-mirror.ts';
+import { makeAlpineMirror } from '../helpers/alpine-mirror.ts';
 import type { KeyPair } from '../helpers/ssh.ts';
 import { helloOne, helloTwo } from './alpine-packages.ts';
 import { changeOverlay, writeOverlay } from './overlay.ts';
 import { runScriptText } from './program.ts';
 import { startServe } from './server.ts';
+import { alpineRelease } from '../helpers/alpine-fetch.ts';
+import { alpineMissing } from '../helpers/alpine-repository.ts';
 
 /** One built version of one target. */
 export interface BuiltVersion {

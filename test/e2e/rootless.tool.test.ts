@@ -22,12 +22,13 @@ import { inUserNamespace } from '../../src/host/user-namespace.ts';
 import { fileSha256 } from '../../src/host/files.ts';
 import { expectRefusal, expectSuccess } from '../badluck/program.ts';
 import { filledWorkspace, layers, warmUp } from '../badluck/workspaces.ts';
-import { alpineMissing, alpineRelease, realAlpine } from '../helpers/alpine-mirror.ts';
 import { buildApk, makeKey, paxHeader, rawTarEntry, tarEnd, writeRepository } from '../helpers/apks.ts';
 import { lacks } from '../helpers/needs.ts';
 import type { Ended, OrdinaryUser } from '../helpers/ordinary-user.ts';
 import { copyCheckout, makeOrdinaryUser, runIn } from '../helpers/ordinary-user.ts';
 import { helloTwo } from './alpine-packages.ts';
+import { alpineRelease } from '../helpers/alpine-fetch.ts';
+import { alpineDirectory, alpineMissing } from '../helpers/alpine-repository.ts';
 
 const reason =
   lacks({
@@ -274,7 +275,7 @@ function makeMirror(mirror: string, layer: string): void {
   const key = makeKey('test.rsa.pub');
   const release = join(mirror, alpineRelease);
   mkdirSync(release, { recursive: true });
-  cpSync(join(realAlpine, alpineRelease, 'main'), join(release, 'main'), { recursive: true });
+  cpSync(join(alpineDirectory, alpineRelease, 'main'), join(release, 'main'), { recursive: true });
   const busybox = { content: readFileSync('/bin/busybox'), mode: 0o755 };
   const community = [
     { name: 'busybox-static', version: '1.36.1-r15', files: { 'bin/busybox.static': busybox } },

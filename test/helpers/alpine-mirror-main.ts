@@ -5,7 +5,9 @@
  *     npx esbuild test/helpers/alpine-mirror-main.ts --bundle --platform=node --format=esm --packages=external --outdir=dist/test
  *     node dist/test/alpine-mirror-main.js DIRECTORY WORKSPACE/.treeline/cache/packages
  */
-import { alpineMissing, alpineRelease, makeAlpineMirror } from './alpine-mirror.ts';
+import { makeAlpineMirror } from './alpine-mirror.ts';
+import { alpineRelease } from './alpine-fetch.ts';
+import { alpineMissing } from './alpine-repository.ts';
 
 const [directory, debs] = process.argv.slice(2);
 if (directory === undefined || debs === undefined) throw new Error('arguments: DIRECTORY DEBS');

@@ -1,21 +1,10 @@
-import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, readdir, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import path, { join } from 'node:path';
+import { join } from 'node:path';
 import { execa } from 'execa';
+import { alpineRelease } from './alpine-fetch.ts';
+import { alpineDirectory } from './alpine-repository.ts';
 import type { ApkRequest, TestKey } from './apks.ts';
 import { buildApk, makeKey, writeRepository } from './apks.ts';
-
-/** The release that the real repository has. */
-export const alpineRelease = 'v3.19';
-
-/** Alpine's own repository for tests: a directory with v3.19/main. It may be absent. */
-export const realAlpine =
-  process.env['TREELINE_TEST_ALPINE'] ?? path.resolve(import.meta.dirname, '../../../shared/alpine');
-
-/** Why tests cannot use Alpine's own packages here; undefined where they can. */
-export const alpineMissing: string | undefined = existsSync(join(realAlpine, alpineRelease, 'main'))
-  ? undefined
-  : `there is no Alpine repository ${realAlpine} (TREELINE_TEST_ALPINE)`;
 
 export interface AlpineMirror {
   /** For --mirror: has <release>/main, as Alpine made it, and <release>/community, signed with the test's key. */
@@ -39,7 +28,9 @@ export async function makeAlpineMirror(directory: string, debs: string): Promise
   const community = join(mirror, alpineRelease, 'community');
   await rm(unpacked, { recursive: true, force: true });
   await writeKeyLayer(overlay, key);
-  await cp(join(realAlpine, alpineRelease, 'main'), join(mirror, alpineRelease, 'main'), { recursive: true });
+  await cp(join(alpineDirectory, alpineRelease, 'main'), join(mirror, alpineRelease, 'main'), {
+    recursive: true,
+  });
   const programs = await unpackPrograms(debs, unpacked);
   const kernel = await unpackKernel(debs, join(unpacked, 'kernel'));
   const constant = programs.map((request) => buildApk(request, key));

@@ -1,15 +1,6 @@
 import { createHash, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  readlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { readMember } from '../../src/packages/apk/formats/gzip-member.ts';
 import { writeIndex } from '../../src/packages/apk/formats/index-file.ts';
@@ -17,6 +8,7 @@ import type { PublicKey, SigningKey } from '../../src/packages/apk/formats/keys.
 import { parsePublicKey } from '../../src/packages/apk/formats/keys.ts';
 import { indexEntryOf } from '../../src/packages/apk/formats/package-file.ts';
 import { readControl } from '../../src/packages/apk/formats/package-info.ts';
+import { alpineDirectory } from './alpine-repository.ts';
 
 /** When every package of the tests was built, seconds since 1970. */
 export const buildDate = 1_700_000_000;
@@ -286,16 +278,7 @@ export function writeRepository(
   );
 }
 
-/** The directory of a real, signed Alpine 3.19 repository: v3.19/main/x86_64/*.apk and keys/<arch>/*.rsa.pub. */
-export const alpineDirectory: string =
-  process.env['TREELINE_TEST_ALPINE'] ?? fileURLToPath(new URL('../../../shared/alpine', import.meta.url));
-
-/** Why tests against that repository are skipped; undefined where it is there. */
-export const alpineMissing: string | undefined = existsSync(alpineDirectory)
-  ? undefined
-  : `there is no ${alpineDirectory}; TREELINE_TEST_ALPINE names a copy of it`;
-
-/** The keys that signed it. */
+/** The keys that signed Alpine's own repository. */
 export function alpineKeys(arch = 'x86_64'): PublicKey[] {
   const directory = join(alpineDirectory, 'keys', arch);
   return readdirSync(directory).map((name) =>

@@ -8,11 +8,12 @@ import { apkBackend } from '../../../src/packages/apk/backend.ts';
 import { openWorkspaceKey as openKey } from '../../../src/packages/apk/workspace-key.ts';
 import type { PackageOptions } from '../../../src/packages/backend.ts';
 import type { ApkRequest, TestKey } from '../../helpers/apks.ts';
-import { alpineDirectory, alpineMissing, buildApk, makeKey, writeRepository } from '../../helpers/apks.ts';
+import { buildApk, makeKey, writeRepository } from '../../helpers/apks.ts';
 import type { TemporaryHost } from '../../helpers/host.ts';
 import { temporaryDirectory, temporaryHost } from '../../helpers/host.ts';
 import { lacks } from '../../helpers/needs.ts';
 import { recipe } from '../../helpers/trees.ts';
+import { alpineDirectory, alpineMissing } from '../../helpers/alpine-repository.ts';
 
 /** Why packages cannot be installed here; undefined where they can. */
 export const cannotInstall: string | undefined =

@@ -16,11 +16,11 @@ import { tidyInstalled } from '../../../src/tree/installed.ts';
 import { layOutPackages } from '../../helpers/lay-out.ts';
 import { mergeUsr } from '../../../src/tree/usr-merge.ts';
 import type { ApkRequest } from '../../helpers/apks.ts';
-import { alpineDirectory } from '../../helpers/apks.ts';
 import { errorOf, temporaryDirectory } from '../../helpers/host.ts';
 import { layFiles } from '../../helpers/trees.ts';
 import { asking, cannotInstall, makeMirror, origin, withExtra, workspaceAt } from './alpine.ts';
 import { differences, snapshot } from './snapshot.ts';
+import { alpineDirectory } from '../../helpers/alpine-repository.ts';
 
 const main = join(alpineDirectory, 'v3.19/main');
 

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { apkBackend } from '../../../src/packages/apk/backend.ts';
 import { makeLock } from '../../../src/packages/lock.ts';
 import type { ApkRequest } from '../../helpers/apks.ts';
-import { alpineDirectory, buildApk, makeKey, rawTarEntry, tarEnd } from '../../helpers/apks.ts';
+import { buildApk, makeKey, rawTarEntry, tarEnd } from '../../helpers/apks.ts';
 import { errorOf, temporaryDirectory } from '../../helpers/host.ts';
 import {
   alpineKeyFiles,
@@ -19,6 +19,7 @@ import {
   withExtra,
   workspaceAt,
 } from './alpine.ts';
+import { alpineMain, alpinePackage } from '../../helpers/alpine-repository.ts';
 
 const asked = `(asked for by ${origin.file}:3)`;
 const refusing = 'http://127.0.0.1:9';
@@ -27,7 +28,7 @@ describe.skipIf(cannotInstall)(`resolving (${cannotInstall ?? 'with Alpine’s o
   it('locks what apk chooses, with repository, size and checksum, and apk’s own packages apart', async () => {
     const { resolve, wanted } = await withExtra([{ name: 'web', version: '1.2-r3', depends: ['zlib'] }]);
     const lock = await resolve(wanted(['web']));
-    const size = readFileSync(join(alpineDirectory, 'v3.19/main/x86_64/zlib-1.3.1-r0.apk')).length;
+    const size = readFileSync(join(alpineMain, alpinePackage('zlib'))).length;
     expect(lock.packages.map(({ name, version, source }) => `${name} ${version} ${source}`)).toEqual([
       'musl 1.2.4_git20230717-r4 main',
       'web 1.2-r3 extra',

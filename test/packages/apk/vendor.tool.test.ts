@@ -18,12 +18,13 @@ import { readLocks } from '../../../src/packages/lock.ts';
 import { fetchPackages, resolvePackages } from '../../../src/packages/packages.ts';
 import { readRecipe } from '../../../src/recipe/recipe.ts';
 import type { ApkRequest } from '../../helpers/apks.ts';
-import { alpineDirectory, buildApk, makeKey, writeRepository } from '../../helpers/apks.ts';
+import { buildApk, makeKey, writeRepository } from '../../helpers/apks.ts';
 import type { TemporaryHost } from '../../helpers/host.ts';
 import { errorOf, temporaryDirectory, temporaryHost } from '../../helpers/host.ts';
 import { layFiles } from '../../helpers/trees.ts';
 import { cannotInstall, makeMirror, workspaceAt } from './alpine.ts';
 import { differences, snapshot } from './snapshot.ts';
+import { alpineDirectory } from '../../helpers/alpine-repository.ts';
 
 /** Layers of a small Alpine: main, a repository with a key of its own, one with a tag. */
 function makeLayers(): string {

@@ -6,16 +6,10 @@ import { describe, expect, it } from 'vitest';
 import { readIndex, writeIndex } from '../../../../src/packages/apk/formats/index-file.ts';
 import { indexEntryOf, verifyPackage } from '../../../../src/packages/apk/formats/package-file.ts';
 import type { ApkRequest } from '../../../helpers/apks.ts';
-import {
-  alpineDirectory,
-  alpineKeys,
-  alpineMissing,
-  buildApk,
-  makeKey,
-  writeRepository,
-} from '../../../helpers/apks.ts';
+import { alpineKeys, buildApk, makeKey, writeRepository } from '../../../helpers/apks.ts';
 import { temporaryDirectory } from '../../../helpers/host.ts';
 import { lacks } from '../../../helpers/needs.ts';
+import { alpineDirectory, alpineMissing } from '../../../helpers/alpine-repository.ts';
 
 const reason =
   alpineMissing ??

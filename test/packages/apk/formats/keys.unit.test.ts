@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parsePublicKey } from '../../../../src/packages/apk/formats/keys.ts';
-import { alpineKeys, alpineMissing, makeKey } from '../../../helpers/apks.ts';
+import { alpineKeys, makeKey } from '../../../helpers/apks.ts';
 import { refusalOf } from './refusals.ts';
+import { alpineMissing } from '../../../helpers/alpine-repository.ts';
 
 const pem = (key: { export(options: { type: 'spki'; format: 'pem' }): string | Buffer }): string =>
   key.export({ type: 'spki', format: 'pem' }).toString();

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/sequencer.ts';
 
 /**
  * Three levels of tests, by file name: `*.unit.test.ts` (fast, no root), `*.tool.test.ts` (real ostree, mke2fs, …, as
@@ -11,9 +12,12 @@ const level = (name: string, more: object = {}) => ({
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    // One more than processors: guests and programs also wait.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
-      level('unit', { testTimeout: 60_000 }),
+      // Files share a process: to load the sources anew for each took longer than the tests.
+      level('unit', { testTimeout: 60_000, isolate: false }),
       level('tool', { testTimeout: 300_000, hookTimeout: 300_000, globalSetup: 'test/alpine-setup.ts' }),
       level('boot', {
         ...{ testTimeout: 900_000, hookTimeout: 900_000 },

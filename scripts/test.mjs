@@ -3,7 +3,8 @@
 //   npm test                       all levels
 //   npm test -- --project unit     one level: unit, tool or boot
 //   npm test -- test/recipe        some files
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+//   npm test -- --times            prints at its end where the time went
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { $ } from 'zx';
@@ -13,11 +14,19 @@ await bundleSources();
 const scratch = await mkdtemp(join(tmpdir(), 'treeline-test-'));
 const report = join(scratch, 'report.json');
 const options = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+const words = process.argv.slice(2);
+const env = { ...process.env };
+if (words.includes('--times')) {
+  options.push('--reporter=./test/times-reporter.ts');
+  env.TREELINE_TEST_TIMES = join(scratch, 'times');
+  await writeFile(env.TREELINE_TEST_TIMES, '');
+}
 const run = await $({
   cwd: home,
   stdio: 'inherit',
   nothrow: true,
-})`npx vitest run ${options} ${process.argv.slice(2)}`;
+  env,
+})`npx vitest run ${options} ${words.filter((word) => word !== '--times')}`;
 const counts = await readFile(report, 'utf8')
   .then(JSON.parse)
   .catch(() => undefined);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { givenAlpine } from './given.ts';
 import { runScriptText } from './program.ts';
 
-const { images, skipped, note } = givenAlpine(['unshare']);
+const { images, skipped, note } = await givenAlpine(['unshare']);
 const home = join(import.meta.dirname, '../..');
 
 describe.skipIf(skipped)(`Alpine packages that were kept by npm run vendor${note}`, () => {

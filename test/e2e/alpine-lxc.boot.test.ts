@@ -4,7 +4,8 @@ import type { RunText } from './alpine-system.ts';
 import { addLocalAccounts, mergedAccounts, readAccounts, testAlpineSystem } from './alpine-system.ts';
 import type { Bridge } from './bridge.ts';
 import { createBridge } from './bridge.ts';
-import { findDelta, givenAlpine, measured, seconds } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { findDelta, givenAlpine } from './given.ts';
 import type { BuiltVersion } from './images.ts';
 import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
@@ -12,7 +13,7 @@ import { startRecorder } from './server.ts';
 import type { TemplateContainer } from './template.ts';
 import { startTemplate } from './template.ts';
 
-const { images, versions, skipped, note } = givenAlpine(['lxc-start', 'lxc-create', 'ip', 'busybox']);
+const { images, versions, skipped, note } = await givenAlpine(['lxc-start', 'lxc-create', 'ip', 'busybox']);
 
 describe.skipIf(skipped)(`an Alpine container${note}`, () => {
   const { first, second } = versions;

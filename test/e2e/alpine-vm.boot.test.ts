@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addLocalAccounts, mergedAccounts, readAccounts, testAlpineSystem } from './alpine-system.ts';
-import { findDelta, givenAlpine, measured, seconds } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { findDelta, givenAlpine } from './given.ts';
 import type { Machine } from './machine.ts';
 import { startMachine } from './machine.ts';
 import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
 import { startRecorder } from './server.ts';
 
-const { images, versions, skipped, note } = givenAlpine(['qemu-system-x86_64', 'qemu-img', 'ssh']);
+const { images, versions, skipped, note } = await givenAlpine(['qemu-system-x86_64', 'qemu-img', 'ssh']);
 
 describe.skipIf(skipped)(`an Alpine machine with 128 MiB, started by BIOS${note}`, () => {
   const { first, second } = versions;

@@ -1,12 +1,10 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inject } from 'vitest';
 import { lacks } from '../helpers/needs.ts';
-import type { AlpineImages, BuiltVersion, DebianImages, Images } from './images.ts';
-
-/** What the last service of the default runlevel tells the system's log, and the console with its name in front. */
-export const readyMessage = 'default runlevel reached, 0 services failed';
-export const readyMarker = `treeline: ${readyMessage}`;
+import type { AlpineImages, BuiltVersion, DebianImages, Images, Outcome } from './images.ts';
 
 export interface Given<T> {
   images: Images;
@@ -18,35 +16,34 @@ export interface Given<T> {
   note: string;
 }
 
-/** The images of the set-up, for a test file that needs these programs. */
-export const givenImages = (programs: readonly string[]): Given<DebianImages> =>
+/** The images of the set-up, for a test file that needs these programs; waits until they are built. */
+export const givenImages = (programs: readonly string[]): Promise<Given<DebianImages>> =>
   given(programs, (images) => images.debian);
 
-/** The same of Alpine; skipped also in CI where Alpine's own packages are not at hand. */
-export const givenAlpine = (programs: readonly string[]): Given<AlpineImages> =>
+/** The same of Alpine. */
+export const givenAlpine = (programs: readonly string[]): Promise<Given<AlpineImages>> =>
   given(programs, (images) => images.alpine);
 
-function given<T extends object>(
+async function given<T extends object>(
   programs: readonly string[],
   choose: (images: Images) => T | { missing: string },
-): Given<T> {
-  const provided = inject('images');
-  const chosen = 'missing' in provided ? provided : choose(provided);
+): Promise<Given<T>> {
+  const outcome = await readOutcome(inject('imagesOutcome'));
+  if ('failed' in outcome) throw new Error(`the images could not be built: ${outcome.failed}`);
+  const chosen = 'missing' in outcome ? outcome : choose(outcome.images);
   const reason = lacks({ programs, root: true }) ?? ('missing' in chosen ? chosen.missing : undefined);
   return {
     // Where all is skipped nobody reads them.
-    images: provided as Images,
+    images: ('images' in outcome ? outcome.images : undefined) as Images,
     versions: chosen as T,
     skipped: reason !== undefined,
     note: reason === undefined ? '' : ` (skipped: ${reason})`,
   };
 }
 
-/** The path of a version's artifact whose name ends so. */
-export function artifact({ directory, manifest }: BuiltVersion, suffix: string): string {
-  const found = manifest.artifacts.find(({ file }) => file.endsWith(suffix));
-  if (found === undefined) throw new Error(`${directory} has no *${suffix}`);
-  return join(directory, found.file);
+async function readOutcome(file: string): Promise<Outcome> {
+  while (!existsSync(file)) await sleep(200);
+  return JSON.parse(await readFile(file, 'utf8')) as Outcome;
 }
 
 export interface IndexedDelta {
@@ -78,9 +75,3 @@ export async function findDelta(
 export function serviceStates(text: string): { name: string; state: string }[] {
   return [...text.matchAll(/^ (\S+)\s+\[\s+(\S+)/gm)].map(([, name = '', state = '']) => ({ name, state }));
 }
-
-/** Prints a figure that people compare from run to run. */
-export const measured = (what: string, value: string): void =>
-  void process.stderr.write(`e2e measured: ${what}: ${value}\n`);
-
-export const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;

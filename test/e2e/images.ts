@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -8,8 +8,14 @@ import { findMissing } from '../../src/host/tools.ts';
 import type { Manifest, Target } from '../../src/model.ts';
 import type { AlpineMirror } from '../helpers/alpine-mirror.ts';
 import { makeAlpineMirror } from '../helpers/alpine-mirror.ts';
+import { spending } from '../helpers/spent.ts';
 import type { KeyPair } from '../helpers/ssh.ts';
 import { helloOne, helloTwo } from './alpine-packages.ts';
+import { diskIn, diskOver } from '../faults/disks.ts';
+import type { Frozen } from '../faults/frozen.ts';
+import { freeze, startFreezable } from '../faults/frozen.ts';
+import { saysHealth } from '../faults/start.ts';
+import { artifact, measured, readyMarker, seconds } from './figures.ts';
 import { changeOverlay, writeOverlay } from './overlay.ts';
 import { runScriptText } from './program.ts';
 import { startServe } from './server.ts';
@@ -31,6 +37,8 @@ export interface Images {
   overlay: string;
   /** May log in as root. */
   key: KeyPair;
+  /** A machine with 128 MiB of Debian's first version, which has been found well; see resume. Nothing was changed in it. */
+  running: Frozen;
   debian: DebianImages;
   /** The same with Alpine's packages. Or why they are missing. */
   alpine: AlpineImages | { missing: string };
@@ -50,12 +58,13 @@ export interface AlpineImages {
   second: Record<Target, BuiltVersion>;
 }
 
-/** Or why there are none. */
-export type ProvidedImages = Images | { missing: string };
+/** What the set-up came to. */
+export type Outcome = { images: Images } | { missing: string } | { failed: string };
 
 declare module 'vitest' {
   interface ProvidedContext {
-    images: ProvidedImages;
+    /** The file, absolute, in which the outcome of the set-up will stand (JSON): it goes on while other tests run. */
+    imagesOutcome: string;
   }
 }
 
@@ -68,31 +77,40 @@ const debianBase = 'debian-12';
 const alpineBase = `alpine-${alpineRelease}`;
 
 /**
- * Builds version one of every base and target with a user's own overlay, changes the overlay and the packages, and builds
- * the update, all by the scripts that npm runs. TREELINE_TEST_KEEP=1 keeps the directory and prints its name; TREELINE_TEST_IMAGES=DIR takes one
- * that was kept before instead of building.
+ * Begins to build version one of every base and target with a user's own overlay, to start a machine of it, to change the
+ * overlay and the packages, and to build the update, all by the scripts that npm runs; the tests that need none of it run
+ * meanwhile. TREELINE_TEST_KEEP=1 keeps the directory and prints its name; TREELINE_TEST_IMAGES=DIR takes one that was kept
+ * before instead of building.
  */
-export async function setup(project: TestProject): Promise<void | (() => Promise<void>)> {
-  const missing = whatBuildsLack();
-  if (missing !== undefined) {
-    project.provide('images', { missing });
-    return;
-  }
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const kept = process.env['TREELINE_TEST_IMAGES'] ?? '';
+  const outcomes = await mkdtemp(join(tmpdir(), 'treeline-outcome-'));
+  const outcome = join(outcomes, 'outcome.json');
+  project.provide('imagesOutcome', outcome);
   const directory = kept === '' ? await mkdtemp(join(tmpdir(), 'treeline-e2e-')) : kept;
-  const leave = kept === '' ? () => removeUnlessKept(directory) : async () => {};
-  try {
-    const images = kept === '' ? await buildImages(directory) : await readImages(directory);
-    const server = await timed('npm run serve', () => startServe(images.workspace));
-    project.provide('images', { ...images, serverPort: server.port });
-    return async () => {
-      await server.stop();
-      await leave();
-    };
-  } catch (error) {
-    await leave();
-    throw error;
-  }
+  const ending = new AbortController();
+  let server: Awaited<ReturnType<typeof startServe>> | undefined;
+  const provide = async (): Promise<Outcome> => {
+    const missing = whatBuildsLack();
+    if (missing !== undefined) return { missing };
+    const images = kept === '' ? await buildImages(directory, ending.signal) : await readImages(directory);
+    server = await timed('npm run serve', () => startServe(images.workspace));
+    return { images: { ...images, serverPort: server.port } };
+  };
+  const tell = async (): Promise<void> => {
+    const result = await provide().catch((error: Error): Outcome => ({ failed: error.message }));
+    if ('failed' in result && !ending.signal.aborted) say(result.failed);
+    await writeFile(`${outcome}.new`, JSON.stringify(result));
+    await rename(`${outcome}.new`, outcome);
+  };
+  const work = tell();
+  return async () => {
+    ending.abort();
+    await work;
+    await server?.stop();
+    await rm(outcomes, { recursive: true });
+    if (kept === '') await removeUnlessKept(directory);
+  };
 }
 
 type BuiltImages = Omit<Images, 'serverPort'>;
@@ -117,52 +135,83 @@ async function removeUnlessKept(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }
 
-async function buildImages(directory: string): Promise<BuiltImages> {
+async function buildImages(directory: string, signal: AbortSignal): Promise<BuiltImages> {
   const workspace = join(directory, 'workspace');
   const overlay = join(directory, 'overlay');
   const key = await makeKey(directory);
   await writeOverlay(overlay);
-  const options = ['--workspace', workspace, '--overlay', overlay, '--ssh-key', key.publicKey];
-  const build = (base: string, target: Target, more: readonly string[] = []): Promise<string> =>
-    timed(`building ${base} for ${target}`, () =>
-      runScriptText(`build-${target}`, [...options, '--base', base, ...more]),
-    );
-  for (const target of targets) await build(debianBase, target);
+  const inWorkspace = ['--workspace', workspace];
+  const options = [...inWorkspace, '--overlay', overlay, '--ssh-key', key.publicKey];
+  const run = (what: string, script: string, more: readonly string[]): Promise<string> =>
+    timed(what, async () => {
+      signal.throwIfAborted();
+      return runScriptText(script, more, { signal });
+    });
+  const build = (base: string, wanted: readonly Target[], more: readonly string[] = []): Promise<string> => {
+    const [first, ...others] = wanted.flatMap((target) => ['--target', target]).slice(1);
+    return run(`building ${base} for ${wanted.join(', ')}`, `build-${first}`, [
+      ...[...options, '--base', base, ...more, ...others],
+    ]);
+  };
+  await build(debianBase, targets);
+  const debian = await readVersions(workspace, debianBase, targets);
   const mirror = alpineMissing === undefined ? await makeMirror(directory, workspace) : undefined;
   const fromMirror = ['--mirror', mirror?.directory ?? '', '--overlay', mirror?.overlay ?? ''];
-  if (mirror !== undefined) {
+  const buildAlpine = async (): Promise<void> => {
     const added = ['zram', 'tweaks', 'auto-upgrade', 'chrony'].flatMap((name) => ['--service', name]);
-    await build(alpineBase, 'vm', [...fromMirror, ...added]);
-    await build(alpineBase, 'lxc', fromMirror);
-  }
-  const first = {
-    debian: await readVersions(workspace, debianBase, targets),
-    alpine: mirror && (await readVersions(workspace, alpineBase, updatedAlpine)),
+    await build(alpineBase, ['vm'], [...fromMirror, ...added]);
+    await build(alpineBase, ['lxc'], fromMirror);
   };
+  // An emulated machine keeps one processor busy, a build the other.
+  const [running] = await Promise.all([
+    timed('starting a machine to go on from', () => freezeFirst(directory, { version: debian.vm, key })),
+    mirror === undefined ? undefined : buildAlpine(),
+  ]);
+  const alpine = mirror && (await readVersions(workspace, alpineBase, updatedAlpine));
 
   await changeOverlay(overlay);
   await mirror?.publish({ release: 'second', extra: [helloTwo] });
-  await timed('building the update of all, with deltas', () =>
-    runScriptText('build-update', ['--workspace', workspace]),
-  );
+  await run('building the update of all, with deltas', 'build-update', inWorkspace);
   if (mirror !== undefined)
-    await build(alpineBase, 'ovz', [...fromMirror, '--service', 'sshd-', '--service', 'dropbear']);
+    await build(alpineBase, ['ovz'], [...fromMirror, '--service', 'sshd-', '--service', 'dropbear']);
   const second = {
     debian: await readVersions(workspace, debianBase, targets),
     alpine: mirror && (await readVersions(workspace, alpineBase, targets)),
   };
   const images: BuiltImages = {
-    workspace,
-    overlay,
-    key,
-    debian: { first: first.debian, second: second.debian },
+    ...{ workspace, overlay, key, running },
+    debian: { first: debian, second: second.debian },
     alpine:
-      first.alpine && second.alpine
-        ? { first: first.alpine, second: second.alpine }
-        : { missing: alpineMissing ?? '' },
+      alpine && second.alpine ? { first: alpine, second: second.alpine } : { missing: alpineMissing ?? '' },
   };
   await writeFile(join(directory, 'images.json'), JSON.stringify(images));
   return images;
+}
+
+/** A machine of this version that has found itself well, from where tests go on: starting one takes half a minute. */
+async function freezeFirst(
+  directory: string,
+  { version, key }: { version: BuiltVersion; key: KeyPair },
+): Promise<Frozen> {
+  const place = join(directory, 'running');
+  await mkdir(place);
+  const machine = { key, memory: 128 };
+  await diskOver(artifact(version, '.img'), diskIn(place));
+  const vm = await startFreezable(place, machine);
+  try {
+    const before = performance.now();
+    await vm.waitFor(readyMarker, 300_000);
+    measured(
+      `${version.manifest.ref}: from power on to the default runlevel`,
+      seconds(performance.now() - before),
+    );
+    await vm.waitFor(saysHealth, 300_000);
+    // The first start makes the host keys; they are to be on the disk.
+    await vm.sshText('sync');
+    return await freeze(vm, place, machine);
+  } finally {
+    await vm.kill();
+  }
 }
 
 /** Of the packages that the Debian images have fetched. */
@@ -204,7 +253,7 @@ async function readVersions<T extends Target>(
 async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
   say(`${what} …`);
   const start = performance.now();
-  const result = await work();
+  const result = await spending('images', work, what);
   say(`${what}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
   return result;
 }

@@ -10,11 +10,17 @@ import { serveDirectory } from '../faults/static-server.ts';
 import type { Versions } from '../faults/versions.ts';
 import { furtherVersions } from '../faults/versions.ts';
 import { renumbered } from '../helpers/kernels.ts';
-import { givenImages, measured, seconds } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { givenImages } from './given.ts';
 import type { Machine } from './machine.ts';
 import { startMachine } from './machine.ts';
 
-const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'ssh', 'lz4']);
+const { images, versions, skipped, note } = await givenImages([
+  'qemu-system-x86_64',
+  'qemu-img',
+  'ssh',
+  'lz4',
+]);
 
 /**
  * The new kernel is the distribution's own with another number in `uname -v`: all goes as with a newer one, but a delta
@@ -54,7 +60,10 @@ describe.skipIf(skipped)(`a machine with 128 MiB that gets a new kernel${note}`,
     ) as UpdateIndex;
     delta = index.deltas[0]!;
     server = await serveDirectory(updates.served);
-    machine = await startMachine(versions.first.vm, { memory: 128, key: images.key });
+    machine = await startMachine(versions.first.vm, {
+      ...images.running.machine,
+      running: images.running,
+    });
   });
   afterAll(async () => {
     await machine?.remove();

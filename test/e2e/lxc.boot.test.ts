@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runOverSsh } from '../helpers/ssh.ts';
 import type { Bridge } from './bridge.ts';
 import { createBridge } from './bridge.ts';
-import { findDelta, givenImages, measured, seconds, serviceStates } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { findDelta, givenImages, serviceStates } from './given.ts';
 import type { BuiltVersion } from './images.ts';
 import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
@@ -10,7 +11,7 @@ import { flipByte, startRecorder } from './server.ts';
 import type { TemplateContainer } from './template.ts';
 import { startTemplate } from './template.ts';
 
-const { images, versions, skipped, note } = givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
+const { images, versions, skipped, note } = await givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
 
 describe.skipIf(skipped)(`a container${note}`, () => {
   let bridge: Bridge;

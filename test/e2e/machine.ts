@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { SshOutput } from '../helpers/ssh.ts';
-import type { Vm, VmOptions } from '../helpers/qemu.ts';
+import type { Vm } from '../helpers/qemu.ts';
+import { spending } from '../helpers/spent.ts';
 import { startVm } from '../helpers/qemu.ts';
-import { artifact, measured, readyMarker, seconds } from './given.ts';
+import type { Frozen, MachineOptions } from '../faults/frozen.ts';
+import { goOn } from '../faults/frozen.ts';
+import { artifact, measured, readyMarker, seconds } from './figures.ts';
 import type { BuiltVersion } from './images.ts';
 
 /** A virtual machine of a built version, in its default runlevel; its disk outlasts restarts. */
@@ -22,12 +25,10 @@ export interface Machine extends Omit<Vm, 'sshPort' | 'output' | 'kill'> {
   remove(): Promise<void>;
 }
 
+/** `running`: such a machine that was frozen, which goes on instead of being started. */
 export async function startMachine(
   version: BuiltVersion,
-  options: Pick<VmOptions, 'key' | 'memory' | 'uefi'> & {
-    key: NonNullable<VmOptions['key']>;
-    memory: number;
-  },
+  { running, ...options }: MachineOptions & { running?: Frozen },
 ): Promise<Machine> {
   const directory = await mkdtemp(join(tmpdir(), 'treeline-disk-'));
   const disk = join(directory, 'disk.qcow2');
@@ -41,7 +42,8 @@ export async function startMachine(
       overlay: disk,
       extraArgs: ['-no-reboot'],
     });
-    await vm.waitFor(readyMarker, 300_000);
+    const started = vm;
+    await spending('guest starts', () => started.waitFor(readyMarker, 300_000));
     const what = `${version.manifest.ref}, ${options.uefi === true ? 'UEFI' : 'BIOS'}, ${options.memory} MiB`;
     measured(`${what}: from power on to the default runlevel`, seconds(performance.now() - before));
   };
@@ -50,7 +52,8 @@ export async function startMachine(
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await start();
+    if (running === undefined) await start();
+    else vm = await goOn(running, disk);
   } catch (error) {
     await remove();
     throw error;
@@ -74,7 +77,10 @@ export async function startMachine(
       expect({ command, output: stdout + stderr, exitCode }).not.toMatchObject({ exitCode: 0 });
       return stdout + stderr;
     },
-    upgrade: (port) => now().ssh(`treeline upgrade --url http://10.0.2.2:${port}`, { timeoutMs: 300_000 }),
+    upgrade: (port) =>
+      spending('upgrades in guests', () =>
+        now().ssh(`treeline upgrade --url http://10.0.2.2:${port}`, { timeoutMs: 300_000 }),
+      ),
     remove,
   };
 }

@@ -8,7 +8,8 @@ import type { Event } from '../../src/host/events.ts';
 import { openWorkspace } from '../../src/host/workspace.ts';
 import { bridgeName } from '../../src/prove/bridge.ts';
 import type { ProofReport } from '../../src/prove/report.ts';
-import { findDelta, givenImages, measured, seconds } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { findDelta, givenImages } from './given.ts';
 import type { BuiltVersion } from './images.ts';
 import { flipByte } from './server.ts';
 
@@ -43,7 +44,7 @@ async function prove(
 
 const steps = ['prepare', 'start', 'upgrade', 'restart', 'rollback', 'return'];
 
-const { images, versions, skipped, note } = givenImages([
+const { images, versions, skipped, note } = await givenImages([
   'lxc-start',
   'lxc-attach',
   'ip',
@@ -134,7 +135,7 @@ describe.skipIf(skipped)(`npm run prove, for containers${note}`, () => {
   });
 });
 
-const forMachines = givenImages(['qemu-system-x86_64', 'debugfs']);
+const forMachines = await givenImages(['qemu-system-x86_64', 'debugfs']);
 
 describe.skipIf(forMachines.skipped)(`npm run prove, for virtual machines${forMachines.note}`, () => {
   it(

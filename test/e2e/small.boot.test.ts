@@ -8,7 +8,7 @@ import { givenImages } from './given.ts';
 import type { TemplateContainer } from './template.ts';
 import { startTemplate } from './template.ts';
 
-const { images, versions, skipped, note } = givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
+const { images, versions, skipped, note } = await givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
 
 const memory = existsSync('/sys/fs/cgroup/cgroup.controllers')
   ? ['lxc.cgroup2.memory.max = 64M', 'lxc.cgroup2.memory.swap.max = 0']

@@ -5,8 +5,9 @@ import { execa } from 'execa';
 import { expect, vi } from 'vitest';
 import type { AttachOutput, Container } from '../helpers/lxc.ts';
 import { startContainer } from '../helpers/lxc.ts';
+import { spending } from '../helpers/spent.ts';
 import type { Bridge } from './bridge.ts';
-import { artifact, measured, readyMessage, seconds } from './given.ts';
+import { artifact, measured, readyMessage, seconds } from './figures.ts';
 import type { BuiltVersion } from './images.ts';
 
 /** A container made from a built version's template, in its default runlevel, with an address on the bridge. */
@@ -52,8 +53,10 @@ export async function startTemplate(
       (value, index) => `lxc.net.0.${['type', 'link', 'flags'][index]} = ${value}`,
     );
     const start = performance.now();
-    container = await startContainer({ rootfs, config: [...config, ...network, ...more] });
-    await started(container);
+    await spending('container starts', async () => {
+      container = await startContainer({ rootfs, config: [...config, ...network, ...more] });
+      await started(container);
+    });
     const what = `${version.manifest.ref}: from lxc-start to the default runlevel`;
     measured(what, seconds(performance.now() - start));
   } catch (error) {
@@ -61,7 +64,7 @@ export async function startTemplate(
     await removeFiles();
     throw error;
   }
-  const running = container;
+  const running = container!;
   return {
     ...running,
     rootfs: root,

@@ -6,11 +6,12 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/model.ts';
 import type { Vm } from '../helpers/qemu.ts';
 import { startVm } from '../helpers/qemu.ts';
-import { artifact, givenImages, measured, readyMarker, seconds } from './given.ts';
+import { artifact, measured, readyMarker, seconds } from './figures.ts';
+import { givenImages } from './given.ts';
 import { inGuest } from './overlay.ts';
 import { runScriptText } from './program.ts';
 
-const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'ssh', 'sfdisk']);
+const { images, versions, skipped, note } = await givenImages(['qemu-system-x86_64', 'ssh', 'sfdisk']);
 const home = join(import.meta.dirname, '../..');
 
 describe.skipIf(skipped)(`the same system${note}`, () => {

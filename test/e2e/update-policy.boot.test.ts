@@ -14,7 +14,7 @@ import { inGuest } from './overlay.ts';
 import type { Recorder } from './server.ts';
 import { startRecorder } from './server.ts';
 
-const { images, versions, skipped, note } = givenImages([
+const { images, versions, skipped, note } = await givenImages([
   'qemu-system-x86_64',
   'qemu-img',
   'ssh',
@@ -33,7 +33,7 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
     directory = await mkdtemp(join(tmpdir(), 'treeline-policy-'));
     recorder = await startRecorder(images.serverPort);
     fleet = await startFleetServer();
-    vm = await startMachine(first.vm, { memory: 128, key: images.key });
+    vm = await startMachine(first.vm, { ...images.running.machine, running: images.running });
     await vm.sshText(`{
       echo TREELINE_UPDATE_URL=http://10.0.2.2:${recorder.port}
       echo TREELINE_FLEET_LOCK_URL=http://10.0.2.2:${fleet.port}

@@ -1,6 +1,7 @@
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findDelta, givenImages, measured, seconds, serviceStates } from './given.ts';
+import { measured, seconds } from './figures.ts';
+import { findDelta, givenImages, serviceStates } from './given.ts';
 import type { Machine } from './machine.ts';
 import { startMachine } from './machine.ts';
 import { inGuest, rootPassword } from './overlay.ts';
@@ -8,7 +9,7 @@ import type { Recorder } from './server.ts';
 import { flipByte, startRecorder } from './server.ts';
 import { startTimeServer } from './time-server.ts';
 
-const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'ssh']);
+const { images, versions, skipped, note } = await givenImages(['qemu-system-x86_64', 'qemu-img', 'ssh']);
 
 describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () => {
   const { first, second } = versions;
@@ -17,7 +18,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
 
   beforeAll(async () => {
     recorder = await startRecorder(images.serverPort);
-    vm = await startMachine(first.vm, { memory: 128, key: images.key });
+    vm = await startMachine(first.vm, { ...images.running.machine, running: images.running });
   });
   afterAll(async () => {
     await vm?.remove();
@@ -34,6 +35,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
 
   describe('that runs version one', () => {
     it('logs in on the serial console with the password that a layer set', async () => {
+      vm.send('\n');
       await vm.waitFor('login: ', 60_000);
       vm.send('root\n');
       await vm.waitFor('Password: ');

@@ -17,7 +17,7 @@ import { serveDirectory } from './static-server.ts';
 import type { Versions } from './versions.ts';
 import { furtherVersions } from './versions.ts';
 
-const { images, versions, skipped, note } = givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
+const { images, versions, skipped, note } = await givenImages(['lxc-start', 'lxc-create', 'ip', 'busybox']);
 
 const broken = [
   { what: 'an init that ends', change: initThatEnds, reason: /did not start/, deadline: 600 },

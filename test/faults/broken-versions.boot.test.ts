@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorkspace } from '../../src/host/workspace.ts';
 import type { Commit } from '../../src/model.ts';
-import { artifact, givenImages } from '../e2e/given.ts';
+import { givenImages } from '../e2e/given.ts';
 import * as changes from './changes.ts';
 import type { FaultyMachine } from './faulty-machine.ts';
 import { startFaultyMachine } from './faulty-machine.ts';
@@ -14,7 +14,7 @@ import { serveDirectory } from './static-server.ts';
 import type { Change, Versions } from './versions.ts';
 import { furtherVersions } from './versions.ts';
 
-const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'cpio']);
+const { images, versions, skipped, note } = await givenImages(['qemu-system-x86_64', 'qemu-img', 'cpio']);
 
 interface Broken {
   what: string;
@@ -98,8 +98,8 @@ describe.skipIf(skipped)(`a new version with a fault${note}`, () => {
     });
     first = updates.head;
     server = await serveDirectory(updates.served);
-    machine = await startFaultyMachine(artifact(versions.first.vm, '.img'), {
-      machine: { key: images.key, memory: 256 },
+    machine = await startFaultyMachine(images.running, {
+      machine: images.running.machine,
       url: `http://10.0.2.2:${server.port}`,
     });
   });

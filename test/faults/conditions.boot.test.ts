@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorkspace } from '../../src/host/workspace.ts';
 import type { Commit } from '../../src/model.ts';
-import { artifact, givenImages } from '../e2e/given.ts';
+import { artifact } from '../e2e/figures.ts';
+import { givenImages } from '../e2e/given.ts';
 import { good, otherInitramfs } from './changes.ts';
 import { damages } from './damage.ts';
 import type { FaultyMachine } from './faulty-machine.ts';
@@ -16,7 +17,7 @@ import { serveDirectory } from './static-server.ts';
 import type { Versions } from './versions.ts';
 import { furtherVersions } from './versions.ts';
 
-const { images, versions, skipped, note } = givenImages(['qemu-system-x86_64', 'qemu-img', 'cpio']);
+const { images, versions, skipped, note } = await givenImages(['qemu-system-x86_64', 'qemu-img', 'cpio']);
 
 describe.skipIf(skipped)(`a machine that cannot be upgraded just now${note}`, () => {
   let directory: string;

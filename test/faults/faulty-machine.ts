@@ -1,9 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { spending } from '../helpers/spent.ts';
 import type { SshOutput } from '../helpers/ssh.ts';
 import { diskIn, diskOver } from './disks.ts';
-import type { MachineOptions } from './frozen.ts';
+import type { Vm } from '../helpers/qemu.ts';
+import type { Frozen, MachineOptions } from './frozen.ts';
+import { goOn } from './frozen.ts';
 import type { Started, StartOptions } from './start.ts';
 import { startUntilUp } from './start.ts';
 
@@ -31,21 +34,30 @@ export interface FaultyMachine {
   remove(): Promise<void>;
 }
 
-/** `url`: where its upgrades come from. `extraArgs`: for its first start. */
+/**
+ * `from`: a disk image, or a machine that was frozen. `url`: where its upgrades come from. `extraArgs`: for its first start
+ * from an image.
+ */
 export async function startFaultyMachine(
-  image: string,
+  from: string | Frozen,
   { machine, url, extraArgs = [] }: { machine: MachineOptions; url: string; extraArgs?: readonly string[] },
 ): Promise<FaultyMachine> {
   const directory = await mkdtemp(join(tmpdir(), 'treeline-faulty-'));
   const disk = diskIn(directory);
-  await diskOver(image, disk);
-  let { vm } = await startUntilUp(disk, machine, { extraArgs });
+  const first = async (): Promise<Vm> => {
+    if (typeof from !== 'string') return goOn(from, disk);
+    await diskOver(from, disk);
+    return (await startUntilUp(disk, machine, { extraArgs })).vm;
+  };
+  let vm = await first();
   const text = (command: string): Promise<string> => vm.sshText(command, { timeoutMs: 300_000 });
   return {
     text,
     ssh: (command) => vm.ssh(command, { timeoutMs: 300_000 }),
     upgrade: (options = '') =>
-      vm.ssh(`treeline upgrade --url ${url} ${options} 2>&1`, { timeoutMs: 600_000 }),
+      spending('upgrades in guests', () =>
+        vm.ssh(`treeline upgrade --url ${url} ${options} 2>&1`, { timeoutMs: 600_000 }),
+      ),
     status: async () => JSON.parse(await text('treeline status --json')) as Status,
     async restart(options) {
       await vm.ssh('reboot');

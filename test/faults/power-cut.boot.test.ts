@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorkspace } from '../../src/host/workspace.ts';
-import { artifact, givenImages, measured, seconds } from '../e2e/given.ts';
+import { artifact, measured, seconds } from '../e2e/figures.ts';
+import { givenImages } from '../e2e/given.ts';
 import { large } from './changes.ts';
 import { keepDisk } from './disks.ts';
 import type { Recording } from './lost-writes.ts';
@@ -16,7 +17,7 @@ import { serveDirectory } from './static-server.ts';
 import type { Versions } from './versions.ts';
 import { furtherVersions } from './versions.ts';
 
-const { images, versions, skipped, note } = givenImages([
+const { images, versions, skipped, note } = await givenImages([
   'qemu-system-x86_64',
   'qemu-img',
   'losetup',

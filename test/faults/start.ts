@@ -1,4 +1,5 @@
 import type { Vm } from '../helpers/qemu.ts';
+import { spending } from '../helpers/spent.ts';
 import type { MachineOptions } from './frozen.ts';
 import { powerOn } from './frozen.ts';
 
@@ -40,7 +41,7 @@ export async function startUntilUp(
   for (let starts = 1; starts <= limit; starts += 1) {
     const vm = await powerOn(disk, machine, extraArgs);
     try {
-      const health = await healthOf(vm, patience);
+      const health = await spending('guest starts', () => healthOf(vm, patience));
       if (health !== undefined) return { vm, starts, health };
     } catch (error) {
       await vm.kill();

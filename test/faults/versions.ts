@@ -11,6 +11,7 @@ import { moveRef, nextVersion, readHead } from '../../src/ostree/commit.ts';
 import { makeDelta } from '../../src/ostree/delta.ts';
 import { makeKernelPair } from '../../src/ostree/kernel-pair.ts';
 import { openRepository, ostree } from '../../src/ostree/repository.ts';
+import { spending } from '../helpers/spent.ts';
 import type { SigningKeys } from '../../src/ostree/signing.ts';
 import { signCommit } from '../../src/ostree/commit-signature.ts';
 import { closeSigningKeys, openSigningKeys } from '../../src/ostree/signing.ts';
@@ -70,26 +71,30 @@ export async function furtherVersions(
   await ostree(host, ['refs', `--create=${ref}`, start]);
   const keys = await openSigningKeys(host);
   let head = (await readHead(host, ref))!;
+  const make = async (
+    change: Change,
+    { from = head, pair: wanted = false }: { from?: Commit; pair?: boolean } = {},
+  ): Promise<Commit> => {
+    const { to, changed } = await commitChange(host, { change, from, head, keys });
+    const path = join(workspace.temporary, deltaFileName(ref, from.id, to.id));
+    // Not proved: that would take longer than all the rest. So what it needs is guessed.
+    const needs: Pick<Delta, 'memory' | 'unpackedBytes'> = { memory: 32 << 20, unpackedBytes: changed };
+    const plain: Delta = { ...(await makeDelta(host, { from, to, path })), ...needs };
+    const pair = wanted ? await makeKernelPair(host, plain, workspace.temporary) : undefined;
+    if (wanted && pair === undefined) throw new Error('there is no kernel pair');
+    const delta: Delta = { ...plain, pair };
+    await moveRef(host, to);
+    const index = nextIndex(await readIndex(workspace), [{ commit: to, before: [from.id] }], [delta]);
+    await publishIndex(host, { index, deltas: [delta], keys, validDays: 90 });
+    head = to;
+    return to;
+  };
   return {
     served: workspace.output,
     get head() {
       return head;
     },
-    async make(change, { from = head, pair: wanted = false } = {}) {
-      const { to, changed } = await commitChange(host, { change, from, head, keys });
-      const path = join(workspace.temporary, deltaFileName(ref, from.id, to.id));
-      // Not proved: that would take longer than all the rest. So what it needs is guessed.
-      const needs: Pick<Delta, 'memory' | 'unpackedBytes'> = { memory: 32 << 20, unpackedBytes: changed };
-      const plain: Delta = { ...(await makeDelta(host, { from, to, path })), ...needs };
-      const pair = wanted ? await makeKernelPair(host, plain, workspace.temporary) : undefined;
-      if (wanted && pair === undefined) throw new Error('there is no kernel pair');
-      const delta: Delta = { ...plain, pair };
-      await moveRef(host, to);
-      const index = nextIndex(await readIndex(workspace), [{ commit: to, before: [from.id] }], [delta]);
-      await publishIndex(host, { index, deltas: [delta], keys, validDays: 90 });
-      head = to;
-      return to;
-    },
+    make: (change, options) => spending('further versions', () => make(change, options)),
     deltaFile: (from, to) => join(workspace.output, 'updates', deltaFileName(ref, from.id, to.id)),
     async remove() {
       await closeSigningKeys(host, keys);

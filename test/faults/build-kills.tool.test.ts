@@ -15,7 +15,7 @@ import {
   warmUp,
 } from '../badluck/workspaces.ts';
 import { seededRandom } from './random.ts';
-import { report, scale, wanted } from './scale.ts';
+import { report, scale, timeIsOver, wanted } from './scale.ts';
 
 const random = seededRandom(scale.seed);
 const points = Array.from({ length: scale.kills }, (_, index) => ({
@@ -45,9 +45,10 @@ describe('build-update, killed with all its processes at a random moment', () =>
     if (isSame(after.refs, before.refs)) throw new Error('the update changed nothing');
   });
 
-  it.each(wanted(points))(
+  it.for(wanted(points))(
     'leaves a whole repository, and the next run gives what an undisturbed one gives (kill $number)',
-    async ({ number, fraction }) => {
+    async ({ number, fraction }, context) => {
+      context.skip(timeIsOver(), 'no time is left');
       const workspace = builtWorkspace();
       const where = `after ${Math.round(length * fraction)} of ${Math.round(length)} ms`;
       await killBuild(['--workspace', workspace, ...options], length * fraction);

@@ -11,7 +11,7 @@ import type { Recording } from './lost-writes.ts';
 import { diskAfter, planLosses, recordUpgrade } from './lost-writes.ts';
 import type { Rehearsal, Rehearsed } from './power-cuts.ts';
 import { cutPower, inspect, planPoints, recover, rehearse } from './power-cuts.ts';
-import { keepDirectory, report, scale, wanted } from './scale.ts';
+import { keepDirectory, report, scale, timeIsOver, wanted } from './scale.ts';
 import type { StaticServer } from './static-server.ts';
 import { serveDirectory } from './static-server.ts';
 import type { Versions } from './versions.ts';
@@ -61,9 +61,11 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       for (const [phase, length] of rehearsed.lengths) measured(`power cuts: ${phase}`, seconds(length));
     });
 
-    it.each(wanted(planPoints(scale.seed, scale.cuts)))(
+    it.for(wanted(planPoints(scale.seed, scale.cuts)))(
       'starts again, old or new, whole, and can be upgraded: cut $number, $phase.name',
-      async (point) => {
+      async (point, context) => {
+        // A cut takes ten times as long as a look at a disk, of which there are twice as many.
+        context.skip(timeIsOver(0.7), 'no time is left');
         const disk = join(directory, `cut-${point.number}.qcow2`);
         const { moment, runs, starts, problems } = await cutPower(rehearsed, point, disk);
         const where = `${point.phase.name}, ${seconds(moment)}`;
@@ -95,9 +97,10 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       return { problems: more, result: `${runs ?? 'nothing runs'}, starts: ${starts}${how}` };
     };
 
-    it.each(wanted(Array.from({ length: scale.losses }, (_, index) => ({ number: index + 1 }))))(
+    it.for(wanted(Array.from({ length: scale.losses }, (_, index) => ({ number: index + 1 }))))(
       'has whole file systems, a whole repository and whole boot entries: loss $number',
-      async ({ number }) => {
+      async ({ number }, context) => {
+        context.skip(timeIsOver(), 'no time is left');
         const point = planLosses(recording, scale.seed, scale.losses)[number - 1]!;
         const disk = join(directory, `loss-${number}.img`);
         await diskAfter(recording, point, disk);

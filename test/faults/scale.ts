@@ -16,6 +16,15 @@ export const scale = {
   only: integer('TREELINE_TORTURE_ONLY', 0),
 } as const;
 
+const [began, until] = [integer('TREELINE_TORTURE_BEGAN', 0), integer('TREELINE_TORTURE_UNTIL', 0)];
+
+/**
+ * Whether `npm run torture -- --hours N` has no time left to begin another point; `share`: of all the time, 0 to 1, what the
+ * kinds up to this one may take. Never, where no time was given.
+ */
+export const timeIsOver = (share = 1): boolean =>
+  until > 0 && Date.now() / 1000 > began + (until - began) * share;
+
 /** A directory for what helps to find out about a failure; undefined: nothing is kept. */
 export const keepDirectory: string | undefined = process.env['TREELINE_TORTURE_KEEP'];
 
@@ -46,6 +55,6 @@ export const wanted = <T extends { number: number }>(points: readonly T[]): T[] 
 function integer(name: string, otherwise: number): number {
   const value = process.env[name] ?? '';
   if (value === '') return otherwise;
-  if (!/^\d{1,9}$/.test(value)) throw new Error(`${name}=${value} is not a number`);
+  if (!/^\d{1,10}$/.test(value)) throw new Error(`${name}=${value} is not a number`);
   return Number(value);
 }

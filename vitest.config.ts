@@ -10,17 +10,24 @@ const level = (name: string, more: object = {}) => ({
   test: { name, include: [`test/**/*.${name}.test.ts`], ...more },
 });
 
+// More workers than processors: guests and programs also wait.
+const [first, then] = [
+  { maxWorkers: 4, sequence: { groupOrder: 0 } },
+  { maxWorkers: 3, sequence: { groupOrder: 1 } },
+];
+
 export default defineConfig({
   test: {
-    // One more than processors: guests and programs also wait.
-    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     projects: [
       // Files share a process: to load the sources anew for each took longer than the tests.
-      level('unit', { testTimeout: 60_000, isolate: false }),
-      level('tool', { testTimeout: 300_000, hookTimeout: 300_000, globalSetup: 'test/alpine-setup.ts' }),
+      level('unit', { ...first, testTimeout: 60_000, isolate: false }),
+      level('tool', {
+        ...{ ...then, testTimeout: 300_000, hookTimeout: 300_000 },
+        globalSetup: 'test/alpine-setup.ts',
+      }),
       level('boot', {
-        ...{ testTimeout: 900_000, hookTimeout: 900_000 },
+        ...{ ...then, testTimeout: 900_000, hookTimeout: 900_000 },
         globalSetup: ['test/alpine-setup.ts', 'test/e2e/images.ts'],
       }),
     ],

@@ -7,7 +7,7 @@ import { makeKey } from '../helpers/apks.ts';
 import { buildDeb, indexDebs, mirrorLine } from '../helpers/debs.ts';
 import { addBusybox } from '../helpers/trees.ts';
 import { kernelModule } from '../tree/kernel-module.ts';
-import { expectSuccess, runProgram } from './program.ts';
+import { checkout, expectSuccess, runProgram } from './program.ts';
 import { checkRepository, layers, makeLayers, smallTree, stateOf, temporaryDirectory } from './workspaces.ts';
 
 const targets = ['vm', 'lxc', 'ovz'] as const;
@@ -26,6 +26,23 @@ function slowPrograms(): readonly string[] {
   }
   const mount = 'mount --bind "$0" /usr/local/sbin && exec "$@"';
   return ['unshare', '--mount', 'sh', '-c', mount, directory];
+}
+
+/** A disk of 64 MiB: every image is read and hashed. */
+function smallLayout(): string {
+  const path = join(temporaryDirectory(), 'small.cfg');
+  const sizes: Record<string, string> = {
+    '72MiB': '24MiB',
+    '430MiB': '48MiB',
+    '40MiB': '2MiB',
+    '16MiB': '4MiB',
+  };
+  const standard = readFileSync(join(checkout, 'layouts/vm.cfg'), 'utf8');
+  writeFileSync(
+    path,
+    standard.replaceAll(/size=(\w+)/g, (_, size: string) => `size=${sizes[size] ?? size}`),
+  );
+  return path;
 }
 
 /** A user's layer with a hook in every phase, which leaves `text` in the tree. */
@@ -110,9 +127,10 @@ describe.skipIf(cannotInstall !== undefined)(
         ['--base', 'alpine-v3.19', '--mirror', alpineMirror(alpine), '--overlay', alpine, '--overlay', hooks],
       ];
       const under = slowPrograms();
+      const layout = ['--layout', smallLayout()];
       const inWorkspace = ['--workspace', workspace];
       for (const base of bases) {
-        const options = [...inWorkspace, ...smallTree, ...inRelease, ...base];
+        const options = [...inWorkspace, ...smallTree, ...inRelease, ...layout, ...base];
         expectSuccess(await runProgram('build-lxc', options, { under }));
       }
       const first = stateOf(workspace);

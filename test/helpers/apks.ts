@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { constants, crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { readMember } from '../../src/packages/apk/formats/gzip-member.ts';
 import { writeIndex } from '../../src/packages/apk/formats/index-file.ts';
 import type { PublicKey, SigningKey } from '../../src/packages/apk/formats/keys.ts';
@@ -69,6 +69,8 @@ export interface ApkRequest {
   pkginfo?: readonly string[];
   /** The data as a tar of its own making, instead of `files` and `from`. */
   data?: Buffer;
+  /** The data as a gzip member of its own making. */
+  packedData?: Buffer;
   /** The hash that .PKGINFO states, instead of the true one. */
   datahash?: string;
   /** The installed size that .PKGINFO states, instead of the true one. */
@@ -81,10 +83,28 @@ export interface ApkRequest {
 /** An .apk file as abuild makes it, with a small file in it unless the request names others. */
 export function buildApk(request: ApkRequest, key: TestKey): Buffer {
   const { name, files = request.from === undefined ? { [`usr/share/${name}`]: `${name}\n` } : {} } = request;
-  const packed = request.data ?? packFiles({ ...readDirectory(request.from), ...files });
-  const data = gzipSync(packed, { level: 1 });
-  const control = controlMember(request, { data, size: request.size ?? packed.length });
+  const unpacked = request.data ?? packFiles({ ...readDirectory(request.from), ...files });
+  const data = request.packedData ?? gzipSync(unpacked, { level: 1 });
+  const control = controlMember(request, { data, size: request.size ?? unpacked.length });
   return Buffer.concat([signatureMember(control, key, request.scheme), control, data]);
+}
+
+/** A gzip member that unpacks to so many MiB of zeros, made without packing them: the same deflate block again and again. */
+export function gzipOfZeros(mebibytes: number): Buffer {
+  const block = Buffer.alloc(1 << 20);
+  const packed = deflateRawSync(block, { finishFlush: constants.Z_FULL_FLUSH });
+  let checksum = 0;
+  for (let done = 0; done < mebibytes; done += 1) checksum = crc32(block, checksum);
+  const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+  const trailer = Buffer.alloc(8);
+  trailer.writeUInt32LE(checksum, 0);
+  trailer.writeUInt32LE((mebibytes << 20) >>> 0, 4);
+  return Buffer.concat([
+    header,
+    ...Array.from({ length: mebibytes }, () => packed),
+    deflateRawSync(''),
+    trailer,
+  ]);
 }
 
 /** The gzip members of a package or index, as they are. */

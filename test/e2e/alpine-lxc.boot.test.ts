@@ -96,7 +96,7 @@ describe.skipIf(skipped)(`an Alpine container${note}`, () => {
 
     it('lets in by ssh whoever has the key that the image was built with', async () => {
       const read = (): Promise<string> => text('ip -4 addr show dev eth0');
-      await expect.poll(read, { timeout: 20_000 }).toContain('inet ');
+      await expect.poll(read, { timeout: 120_000 }).toContain('inet ');
       const address = /inet (\S+)\//.exec(await read())![1]!;
       const { stdout } = await runOverSsh({ address, port: 22, key: images.key }, 'treeline version');
       expect(stdout.trim()).toBe(version().manifest.version);

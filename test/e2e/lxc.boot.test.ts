@@ -65,7 +65,7 @@ describe.skipIf(skipped)(`a container${note}`, () => {
     it('has an address by DHCP on its first interface', async () => {
       const network = bridge.address.replace(/\.1$/, '.');
       await expect
-        .poll(() => container.attachText('ip -4 addr show dev eth0'), { timeout: 20_000 })
+        .poll(() => container.attachText('ip -4 addr show dev eth0'), { timeout: 120_000 })
         .toContain(`inet ${network}`);
       expect(await container.attachText('ip route')).toContain(`default via ${bridge.address}`);
       expect(await container.attachText('cat /etc/resolv.conf')).toContain(`nameserver ${bridge.address}`);

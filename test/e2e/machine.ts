@@ -68,7 +68,7 @@ export async function startMachine(
     waitExit: (...args) => now().waitExit(...args),
     async reboot(command = 'reboot') {
       await now().ssh(command);
-      await now().waitFor('reboot: Restarting system', 120_000);
+      await now().waitFor('reboot: Restarting system', 300_000);
       await now().waitExit();
       await start();
     },
@@ -83,4 +83,11 @@ export async function startMachine(
       ),
     remove,
   };
+}
+
+/** Seconds by which a guest's clock is wrong, however long the question takes. */
+export async function clockError(text: (command: string) => Promise<string>): Promise<number> {
+  const before = Date.now() / 1000;
+  const time = Number(await text('date +%s'));
+  return Math.max(before - time, time - Date.now() / 1000, 0);
 }

@@ -43,7 +43,7 @@ export async function startTemplate(
     starts += 1;
     await running.waitFor(/default runlevel reached|login: $/);
     const count = `grep -c '${readyMessage}' /var/log/messages`;
-    await vi.waitFor(async () => expect((await running.attach(count)).stdout).toBe(String(starts)), 30_000);
+    await vi.waitFor(async () => expect((await running.attach(count)).stdout).toBe(String(starts)), 240_000);
   };
   try {
     const create = version.manifest.ref.endsWith('/ovz') ? unpackForOpenvz : createByLxc;
@@ -82,7 +82,7 @@ export async function startTemplate(
       return stdout + stderr;
     },
     upgrade: (port) =>
-      running.attach(`treeline upgrade --url http://${bridge.address}:${port}`, { timeoutMs: 120_000 }),
+      running.attach(`treeline upgrade --url http://${bridge.address}:${port}`, { timeoutMs: 300_000 }),
     async remove() {
       await running.destroy();
       await removeFiles();

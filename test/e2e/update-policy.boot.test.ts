@@ -54,11 +54,11 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
     vm.sshText(
       `ostree admin status; ostree refs --repo=/sysroot/ostree/repo; cat /boot/loader/entries/*
        find /sysroot/ostree/repo/objects /sysroot/ostree/repo/tmp -type f | sort`,
-      { timeoutMs: 120_000 },
+      { timeoutMs: 300_000 },
     );
   /** Puts a file into the guest. */
   const carry = async (bytes: Buffer, path: string): Promise<void> => {
-    await vm.sshText(`base64 -d >${path}`, { input: bytes.toString('base64'), timeoutMs: 120_000 });
+    await vm.sshText(`base64 -d >${path}`, { input: bytes.toString('base64'), timeoutMs: 300_000 });
   };
   const hook = (event: string, lines: string): Promise<string> =>
     vm.sshText(
@@ -153,7 +153,7 @@ describe.skipIf(skipped)(`what a machine lets happen to it${note}`, () => {
     expect(await vm.sshText('treeline version')).toBe(second.vm.manifest.version);
     expect(await vm.sshText('cat /var/lib/e2e-reboot')).toBe(second.vm.manifest.version);
     await expect
-      .poll(() => fleet.asked.map(({ path }) => path), { timeout: 120_000 })
+      .poll(() => fleet.asked.map(({ path }) => path), { timeout: 300_000 })
       .toEqual(['/v1/pre-reboot', '/v1/pre-reboot', '/v1/steady-state']);
     expect(new Set(fleet.asked.map(({ body }) => body))).toHaveLength(1);
   });

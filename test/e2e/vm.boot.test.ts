@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { measured, seconds } from './figures.ts';
 import { findDelta, givenImages, serviceStates } from './given.ts';
 import type { Machine } from './machine.ts';
-import { startMachine } from './machine.ts';
+import { clockError, startMachine } from './machine.ts';
 import { inGuest, rootPassword } from './overlay.ts';
 import type { Recorder } from './server.ts';
 import { flipByte, startRecorder } from './server.ts';
@@ -29,24 +29,24 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
   const systemState = (): Promise<string> =>
     vm.sshText(
       'ostree admin status; ostree refs --repo=/sysroot/ostree/repo; readlink /boot/loader; cat /boot/loader/entries/*',
-      { timeoutMs: 120_000 },
+      { timeoutMs: 300_000 },
     );
   const upgrade = () => vm.upgrade(recorder.port);
 
   describe('that runs version one', () => {
     it('logs in on the serial console with the password that a layer set', async () => {
       vm.send('\n');
-      await vm.waitFor('login: ', 60_000);
+      await vm.waitFor('login: ', 240_000);
       vm.send('root\n');
       await vm.waitFor('Password: ');
       vm.send(`${rootPassword}\n`);
       // Behind the prompt the shell asks the terminal where its cursor is.
-      await vm.waitFor('# ', 60_000);
+      await vm.waitFor('# ', 240_000);
       vm.send('echo "sum $((40 + 2)) on $(tty)"\n');
       const [, terminal] = await vm.waitFor(/sum 42 on (\S+)\s/);
       expect(terminal).toBe('/dev/ttyS0');
       vm.send('exit\n');
-      await vm.waitFor('login: ', 60_000);
+      await vm.waitFor('login: ', 240_000);
     });
 
     it('uses no more memory than 128 MiB have', async () => {
@@ -90,8 +90,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
     });
 
     it('has the right time', async () => {
-      const time = Number(await vm.sshText('date +%s'));
-      expect(Math.abs(time - Date.now() / 1000)).toBeLessThan(10);
+      expect(await clockError((command) => vm.sshText(command))).toBeLessThan(5);
     });
 
     it('sets a wrong time right by ntpd', async (context) => {
@@ -103,7 +102,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
           echo 'NTPD_SERVERS=10.0.2.2' >>/etc/conf.d/ntpd; echo 'NTPD_POOLS=' >>/etc/conf.d/ntpd
           date -s '2020-01-01 00:00:00'; rc-service ntpd restart`);
         await expect
-          .poll(async () => Number(await vm.sshText('date +%s')), { timeout: 60_000, interval: 1000 })
+          .poll(async () => Number(await vm.sshText('date +%s')), { timeout: 240_000, interval: 1000 })
           .toBeGreaterThan(Date.now() / 1000 - 10);
       } finally {
         server.stop();
@@ -259,7 +258,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
 
   describe('rolled back, and rebooted', () => {
     beforeAll(async () => {
-      await vm.sshText('treeline rollback', { timeoutMs: 120_000 });
+      await vm.sshText('treeline rollback', { timeoutMs: 300_000 });
       await vm.reboot();
     });
 
@@ -275,7 +274,7 @@ describe.skipIf(skipped)(`a machine with 128 MiB, started by BIOS${note}`, () =>
 
     it('powers off', async () => {
       await vm.ssh('poweroff');
-      expect(await vm.waitExit(120_000)).toBe(0);
+      expect(await vm.waitExit()).toBe(0);
     });
 
     it('has left clean file systems behind', async () => {

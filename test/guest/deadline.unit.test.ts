@@ -62,7 +62,7 @@ describe.skipIf(!busyboxInstalled)(
       renameSync(join(root, 'dev'), join(root, 'moved'));
       rmSync(join(root, 'run'), { recursive: true });
       writeFileSync(join(root, 'moved/watchdog1'), '');
-      await expect.poll(() => read('moved/watchdog1'), { timeout: 20_000 }).toBe('.\n');
+      await expect.poll(() => read('moved/watchdog1'), { timeout: 50_000 }).toBe('.\n');
       expect(await stop()).toBe(0);
       expect(read('moved/watchdog0')).toMatch(/^(\.\n)+V\n$/);
       expect(read('moved/watchdog1')).toMatch(/^(\.\n)+V\n$/);
@@ -73,17 +73,17 @@ describe.skipIf(!busyboxInstalled)(
       mkdirSync(join(root, 'dev/watchdog0'));
       start(600);
       writeFileSync(join(root, 'dev/watchdog2'), '');
-      await expect.poll(() => read('dev/watchdog2'), { timeout: 20_000 }).toBe('.\n');
+      await expect.poll(() => read('dev/watchdog2'), { timeout: 50_000 }).toBe('.\n');
       expect(await stop()).toBe(0);
     });
 
     it('restarts the machine at the end, writes down what it can before, and cannot be ended any more', async () => {
       start(1);
       await expect
-        .poll(() => read('dev/console'), { timeout: 20_000 })
+        .poll(() => read('dev/console'), { timeout: 50_000 })
         .toBe('treeline: not up after 1 seconds: starting again\n');
       running.kill('SIGTERM');
-      await expect.poll(() => read('proc/sysrq-trigger'), { timeout: 20_000 }).toBe('s\nb\n');
+      await expect.poll(() => read('proc/sysrq-trigger'), { timeout: 50_000 }).toBe('s\nb\n');
       expect(read('dev/watchdog0')).not.toContain('V');
       expect(running.exitCode).toBe(null);
     });

@@ -67,7 +67,7 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
   };
   process.on('exit', atExit);
 
-  const attach: Container['attach'] = async (command, { timeoutMs = 60_000 } = {}) => {
+  const attach: Container['attach'] = async (command, { timeoutMs = 240_000 } = {}) => {
     const result = await execa(
       'lxc-attach',
       [...where, '--clear-env', '--set-var', 'PATH=/usr/sbin:/usr/bin', '--', '/bin/sh', '-c', command],
@@ -87,7 +87,7 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
     get output() {
       return guest.output;
     },
-    waitFor: (marker, timeoutMs = 60_000) => guest.waitFor(marker, timeoutMs),
+    waitFor: (marker, timeoutMs = 240_000) => guest.waitFor(marker, timeoutMs),
     attach,
     async attachText(command, how) {
       const { stdout, stderr, exitCode } = await attach(command, how);
@@ -102,7 +102,7 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
       const { stdout } = await execa('lxc-info', [...where, '--state', '--no-humanize']);
       return stdout.trim();
     },
-    async waitStopped(timeoutMs = 30_000) {
+    async waitStopped(timeoutMs = 120_000) {
       if (await waitState('STOPPED', timeoutMs)) return;
       throw new Error(`The container still runs after ${timeoutMs} ms. The console's end:\n${guest.tail()}`);
     },

@@ -38,7 +38,7 @@ export async function openMonitor(path: string): Promise<Monitor> {
 
 /** QEMU makes the socket some time after it was started, and listens to it a little later. */
 async function connectWhenThere(path: string): Promise<Socket> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const socket = createConnection(path);
     try {

@@ -112,7 +112,7 @@ export async function startVm(options: VmOptions): Promise<Vm> {
         throw new Error(`In the guest: ${command}: exit code ${exitCode}\n${stdout}${stderr}`);
       return stdout.trim();
     },
-    async waitExit(timeoutMs = 120_000) {
+    async waitExit(timeoutMs = 300_000) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(

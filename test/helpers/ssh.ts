@@ -53,7 +53,7 @@ async function createKeyPair(): Promise<KeyPair> {
 export async function runOverSsh(
   target: SshTarget,
   command: string,
-  { timeoutMs = 120_000, input = '' }: { timeoutMs?: number; input?: string } = {},
+  { timeoutMs = 300_000, input = '' }: { timeoutMs?: number; input?: string } = {},
 ): Promise<SshOutput> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -160,10 +160,8 @@ describe.skipIf(lacks({ programs: ['curl', 'prlimit'] }))('a download', () => {
       response.writeHead(200, { 'content-length': 1000 });
       response.write('x');
     });
-    const started = performance.now();
     const job = { source: url, path, limit: 1000, patience: 1 };
     expect(await download(host, job)).toMatchObject({ failure: 'unreachable' });
-    expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   it.each([403, 404, 410])('of a file that is not there (%i) says so', async (status) => {

@@ -74,7 +74,7 @@ async function startHolder(directory: string, path: string) {
 
 /** The kernel closes a dead process's pipes in its own time. */
 async function retry<T>(work: () => Promise<T>): Promise<T> {
-  for (const end = Date.now() + 10_000; ;) {
+  for (const end = Date.now() + 60_000; ;) {
     try {
       return await work();
     } catch (error) {

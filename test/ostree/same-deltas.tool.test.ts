@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/host/files.ts';
@@ -137,6 +137,24 @@ describe.skipIf(skipped)(`a delta file${skipped === undefined ? '' : ` (${skippe
     writeFileSync(damaged, bytes.subarray(1000));
     expect(await make(reused, [damaged, before])).toBeLessThanOrEqual(all);
     expect(readFileSync(reused).equals(readFileSync(fresh))).toBe(true);
+  });
+
+  it('from nothing to two images at the same time packs once what both have, and gives the same bytes', async () => {
+    const { host, first, second } = await history();
+    const compressions = (): number =>
+      readFileSync(host.log.path, 'utf8').match(/ xz --threads/g)?.length ?? 0;
+    const make = async (name: string, to: Commit, parts?: string): Promise<Buffer> => {
+      const path = join(host.workspace.temporary, `${name}.delta`);
+      await makeDelta(host, { from: undefined, to, path, ...(parts === undefined ? {} : { parts }) });
+      return readFileSync(path);
+    };
+    const [one, two] = [await make('one', first), await make('two', second)];
+    const apart = compressions();
+    const parts = join(host.workspace.temporary, 'parts');
+    const together = await Promise.all([make('first', first, parts), make('second', second, parts)]);
+    expect(together.map((bytes, index) => bytes.equals([one, two][index]!))).toEqual([true, true]);
+    expect(compressions() - apart).toBeLessThan(apart);
+    expect(readdirSync(parts)).toHaveLength(compressions() - apart);
   });
 
   it('from nothing is what ostree itself makes where a link is not UTF-8, and good in both cases', async () => {

@@ -28,12 +28,12 @@ function slowPrograms(): readonly string[] {
   return ['unshare', '--mount', 'sh', '-c', mount, directory];
 }
 
-/** A disk of 64 MiB: every image is read and hashed. */
+/** A disk of 110 MiB: every image is read and hashed. */
 function smallLayout(): string {
   const path = join(temporaryDirectory(), 'small.cfg');
   const sizes: Record<string, string> = {
     '72MiB': '24MiB',
-    '430MiB': '48MiB',
+    '430MiB': '80MiB',
     '40MiB': '2MiB',
     '16MiB': '4MiB',
   };

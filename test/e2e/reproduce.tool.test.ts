@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findMissing } from '../../src/host/tools.ts';
+import { smallTree, warmUp } from '../badluck/workspaces.ts';
 import { lacks } from '../helpers/needs.ts';
 import { runScript } from './program.ts';
 
@@ -19,6 +20,8 @@ describe.skipIf(reason !== undefined)(
     let elsewhere: string;
 
     beforeAll(async () => {
+      // A small tree: the whole one is built again in reproduce.boot.
+      await warmUp();
       directory = await mkdtemp(join(tmpdir(), 'treeline-reproduce-'));
       const scratch = join(directory, '.treeline/reproduce');
       here = join(scratch, 'here/out');
@@ -29,7 +32,7 @@ describe.skipIf(reason !== undefined)(
     it('finds a disk image and a container the same, built at another time and place from other caches', async () => {
       const { stdout, stderr, exitCode } = await runScript('reproduce', [
         ...['--workspace', directory, '--target', 'vm', '--target', 'lxc', '--update', 'none'],
-        ...['--base', 'debian', '--no-ssh-key', '--keep'],
+        ...['--base', 'debian', ...smallTree, '--keep'],
       ]);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
       const varied = /Other elsewhere: (.*)/.exec(stdout)![1]!.split(', ');
@@ -69,7 +72,7 @@ describe.skipIf(reason !== undefined)(
       await cp(join(here, '../.treeline/cache'), join(other, '.treeline/cache'), { recursive: true });
       const published = join(here, 'debian-12/x86_64/lxc/latest');
       const { stdout, stderr, exitCode } = await runScript('reproduce', [
-        ...['--workspace', other, '--against', published, '--no-ssh-key'],
+        ...['--workspace', other, '--against', published, ...smallTree],
       ]);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
       expect(stdout).toContain('the same, bit for bit');
@@ -78,7 +81,7 @@ describe.skipIf(reason !== undefined)(
 
     it('takes no release for one of another target', async () => {
       const published = join(here, 'debian-12/x86_64/lxc/latest');
-      const options = ['--workspace', join(here, '..'), '--replay', published, '--no-ssh-key', '--offline'];
+      const options = ['--workspace', join(here, '..'), '--replay', published, ...smallTree, '--offline'];
       const { stderr, exitCode } = await runScript('build-vm', options);
       expect(exitCode).toBe(2);
       expect(stderr).toContain('it is treeline/debian-12/x86_64/lxc, and not treeline/debian-12/x86_64/vm');

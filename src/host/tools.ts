@@ -51,6 +51,12 @@ export const tools: readonly Tool[] = [
   { program: 'busybox', apt: 'busybox-static', apk: 'busybox-static', purpose: 'test' },
   { program: 'shellcheck', apt: 'shellcheck', apk: 'shellcheck', purpose: 'test' },
   { program: 'faketime', apt: 'faketime', apk: 'libfaketime', purpose: 'test' },
+  { program: 'sgdisk', apt: 'gdisk', apk: 'sgdisk', purpose: 'test' },
+  { program: 'setcap', apt: 'libcap2-bin', apk: 'libcap-setcap', purpose: 'test' },
+  { program: 'ip', apt: 'iproute2', apk: 'iproute2', purpose: 'test' },
+  { program: 'openssl', apt: 'openssl', apk: 'openssl', purpose: 'test' },
+  { program: 'pgrep', apt: 'procps', apk: 'procps', purpose: 'test' },
+  { program: 'python3', apt: 'python3', apk: 'python3', purpose: 'test' },
   { program: 'taskset', apt: 'util-linux', apk: 'util-linux-misc', purpose: 'test' },
   { program: 'qemu-img', apt: 'qemu-utils', apk: 'qemu-img', purpose: 'boot' },
 ];

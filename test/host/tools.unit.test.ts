@@ -5,7 +5,7 @@ import { tools } from '../../src/host/tools.ts';
 
 /** On every Debian: packages that are essential, or that one of the tools' packages is or needs (grub-common, lxc, gpg, e2fsprogs, …). */
 const alwaysThere =
-  `apt-cache cat chmod chown cmp cp dd e2fsck fallocate find fsck.ext4 gpgconf grub-editenv grub-syslinux2cfg
+  `apt-cache bash blkid cat chmod chown cmp cp dd e2fsck fallocate find fsck.ext4 gpgconf grub-editenv grub-syslinux2cfg
 install ldd ln losetup ls mdir mkdir mkfifo mount node readlink rm script sed sh sha256sum ssh-keygen stat true umount
 unsquashfs chattr lxc-attach lxc-create lxc-info lxc-stop lxc-wait`.split(/\s+/);
 

@@ -39,8 +39,8 @@ function largeFile(change: string): Buffer {
 }
 
 describe.skipIf(skipped)(`a delta file${skipped === undefined ? '' : ` (${skipped})`}`, () => {
-  /** Two commits of many small files and a large one, so that deltas have several parts. */
-  async function history(large = true) {
+  /** Two commits of many small files and a large one, so that deltas have several parts; `same`: it is in both. */
+  async function history(large: boolean | 'same' = true) {
     const made = await repository();
     const commit = (change: string, head?: Commit): Promise<Commit> => {
       const tree = made.tree(change);
@@ -49,7 +49,8 @@ describe.skipIf(skipped)(`a delta file${skipped === undefined ? '' : ` (${skippe
         index % 3 === 0 ? `${change} ${index}` : `${index}`,
       ]);
       layFiles(tree.directory, Object.fromEntries(files) as Record<string, string>);
-      if (large) writeFileSync(join(tree.directory, 'usr/share/large'), largeFile(change));
+      const content = large === 'same' ? large : change;
+      if (large !== false) writeFileSync(join(tree.directory, 'usr/share/large'), largeFile(content));
       return commitTree(made.host, { tree, head, keys: made.keys });
     };
     const first = await commit('one');
@@ -140,7 +141,7 @@ describe.skipIf(skipped)(`a delta file${skipped === undefined ? '' : ` (${skippe
   });
 
   it('from nothing to two images at the same time packs once what both have, and gives the same bytes', async () => {
-    const { host, first, second } = await history();
+    const { host, first, second } = await history('same');
     const compressions = (): number =>
       readFileSync(host.log.path, 'utf8').match(/ xz --threads/g)?.length ?? 0;
     const make = async (name: string, to: Commit, parts?: string): Promise<Buffer> => {

@@ -9,8 +9,8 @@ const home = fileURLToPath(new URL('..', import.meta.url));
 /** Seconds of test files that take five or more, as `npm test -- --times` writes them. */
 export const durationsFile = fileURLToPath(new URL('durations.json', import.meta.url));
 
-/** Seconds that the images of the boot tests take: until then there is other work. */
-const imagesTake = 150;
+/** Seconds that the images of the boot tests take beside other tests: until then there is other work. */
+const imagesTake = 240;
 
 /**
  * Longest files first, so that no processor is idle in the end. The boot tests come when their images are there: until then

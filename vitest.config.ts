@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { LongestFirst } from './test/sequencer.ts';
+import { LongestFirst, workers } from './test/sequencer.ts';
 
 /**
  * Three levels of tests, by file name: `*.unit.test.ts` (fast, no root), `*.tool.test.ts` (real ostree, mke2fs, …, as
@@ -10,10 +10,10 @@ const level = (name: string, more: object = {}) => ({
   test: { name, include: [`test/**/*.${name}.test.ts`], ...more },
 });
 
-// More workers than processors: guests and programs also wait.
+// The unit tests come first: they are quick, and meanwhile the images are begun.
 const [first, then] = [
   { maxWorkers: 4, sequence: { groupOrder: 0 } },
-  { maxWorkers: 3, sequence: { groupOrder: 1 } },
+  { maxWorkers: workers, sequence: { groupOrder: 1 } },
 ];
 
 export default defineConfig({

@@ -9,6 +9,9 @@ const home = fileURLToPath(new URL('..', import.meta.url));
 /** Seconds of test files that take five or more, as `npm test -- --times` writes them. */
 export const durationsFile = fileURLToPath(new URL('durations.json', import.meta.url));
 
+/** Test files of the levels tool and boot that run at the same time: one more than processors, since guests and programs also wait. */
+export const workers = 3;
+
 /** Seconds that the images of the boot tests take beside other tests: until then there is other work. */
 const imagesTake = 240;
 
@@ -25,7 +28,7 @@ export class LongestFirst extends BaseSequencer {
     );
     const needsImages = ({ moduleId }: TestSpecification): boolean => moduleId.endsWith('.boot.test.ts');
     const meanwhile: TestSpecification[] = [];
-    let left = imagesTake * (this.ctx.config.maxWorkers ?? 1);
+    let left = imagesTake * workers;
     for (const file of sorted) {
       if (needsImages(file) || left <= 0) continue;
       meanwhile.push(file);

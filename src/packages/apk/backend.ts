@@ -19,7 +19,8 @@ async function fetchApks(
 ): Promise<PackageSet> {
   const repositories = await repositoriesOf(host, recipe, mirrorsOf(recipe, options));
   const wanted = [...lock.packages, ...lock.tools];
-  const fetched = await fetchPackages(host, wanted, { repositories, recipe, offline: options.offline });
+  const { offline } = options;
+  const fetched = await fetchPackages(host, wanted, { repositories, recipe, offline, stage: 'fetch' });
   const files = fetched.slice(0, lock.packages.length);
   const tools = fetched.slice(lock.packages.length);
   return {

@@ -25,12 +25,17 @@ const largestPackage = 2 ** 31;
 
 /**
  * Brings packages into the cache and verifies each: signature, checksum, content. Nothing that does not verify stays in
- * the cache. Throws 'network' or 'package'.
+ * the cache. `stage`: the one that does it, of whose progress is told. Throws 'network' or 'package'.
  */
 export async function fetchPackages(
   host: Host,
   wanted: readonly LockedPackage[],
-  options: { repositories: readonly ApkRepository[]; recipe: Recipe; offline: boolean },
+  options: {
+    repositories: readonly ApkRepository[];
+    recipe: Recipe;
+    offline: boolean;
+    stage: 'resolve' | 'fetch' | 'vendor';
+  },
 ): Promise<FetchedPackage[]> {
   const store = join(host.workspace.cache, 'packages');
   await makeDirectory(store);
@@ -59,7 +64,7 @@ export async function fetchPackages(
       }));
     await markUsed(path);
     done += entry.size;
-    host.emit({ type: 'stage-progress', stage: 'fetch', done, total, unit: 'bytes' });
+    host.emit({ type: 'stage-progress', stage: options.stage, done, total, unit: 'bytes' });
     return { package: entry, path, apk };
   };
   // One file may be wanted twice, for the tree and to run apk: then it is brought once.

@@ -68,7 +68,7 @@ async function ask(
   const tools = chooseTools(repositories);
   const program = await unpackTools(
     host,
-    await fetchPackages(host, tools, { repositories, recipe, offline }),
+    await fetchPackages(host, tools, { repositories, recipe, offline, stage: 'resolve' }),
   );
   const scratch = await temporaryDirectory(host.workspace.temporary, 'resolve');
   try {

@@ -23,7 +23,8 @@ export async function vendorApks(
     const { release, architecture } = recipe.distribution;
     const repositories = await repositoriesOf(host, recipe, mirrorsOf(recipe, options));
     const wanted = [...lock.packages, ...lock.tools];
-    const fetched = await fetchPackages(host, wanted, { repositories, recipe, offline: options.offline });
+    const { offline } = options;
+    const fetched = await fetchPackages(host, wanted, { repositories, recipe, offline, stage: 'vendor' });
     for (const { name } of recipe.repositories) {
       const path = join(directory, release, name);
       const place = places.get(`${path} ${architecture}`) ?? { path, architecture, packages: new Map() };

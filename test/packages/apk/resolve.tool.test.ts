@@ -26,13 +26,16 @@ const refusing = 'http://127.0.0.1:9';
 
 describe.skipIf(cannotInstall)(`resolving (${cannotInstall ?? 'with Alpine’s own apk'})`, () => {
   it('locks what apk chooses, with repository, size and checksum, and apk’s own packages apart', async () => {
-    const { resolve, wanted } = await withExtra([{ name: 'web', version: '1.2-r3', depends: ['zlib'] }]);
+    const { host, resolve, wanted } = await withExtra([
+      { name: 'web', version: '1.2-r3', depends: ['zlib'] },
+    ]);
     const lock = await resolve(wanted(['web']));
+    const versionOf = (name: string): string => alpinePackage(name).slice(name.length + 1, -'.apk'.length);
     const size = readFileSync(join(alpineMain, alpinePackage('zlib'))).length;
     expect(lock.packages.map(({ name, version, source }) => `${name} ${version} ${source}`)).toEqual([
-      'musl 1.2.4_git20230717-r4 main',
+      `musl ${versionOf('musl')} main`,
       'web 1.2-r3 extra',
-      'zlib 1.3.1-r0 main',
+      `zlib ${versionOf('zlib')} main`,
     ]);
     expect(lock.packages[2]).toMatchObject({
       architecture: 'x86_64',
@@ -43,6 +46,9 @@ describe.skipIf(cannotInstall)(`resolving (${cannotInstall ?? 'with Alpine’s o
       ...['apk-tools', 'libcrypto3', 'libssl3', 'musl', 'zlib'],
     ]);
     expect(lock.digest).toBe(makeLock(lock.distribution, lock).digest);
+    // apk itself is fetched in this stage; the stage of that name may never come, and would seem to run for ever.
+    const progress = host.events.flatMap((event) => (event.type === 'stage-progress' ? [event.stage] : []));
+    expect(new Set(progress)).toEqual(new Set(['resolve']));
   });
 
   it('takes the statically linked apk where a repository has it', async () => {

@@ -21,7 +21,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     projects: [
       // Files share a process: to load the sources anew for each took longer than the tests.
-      level('unit', { ...first, testTimeout: 60_000, isolate: false }),
+      level('unit', { ...first, testTimeout: 120_000, hookTimeout: 120_000, isolate: false }),
       level('tool', {
         ...{ ...then, testTimeout: 300_000, hookTimeout: 300_000 },
         globalSetup: 'test/alpine-setup.ts',

@@ -54,6 +54,7 @@ export async function fetchAlpine(
   const entries = readIndex(index, { label: `${place}/APKINDEX.tar.gz`, keys });
   await mkdir(dirname(directory), { recursive: true });
   const fresh = await mkdtemp(`${directory}.`);
+  const queue = new PQueue({ concurrency: 4 });
   try {
     const main = mainOf(fresh);
     await mkdir(main, { recursive: true });
@@ -66,11 +67,14 @@ export async function fetchAlpine(
       verifyPackage(bytes, { label: file, keys, expected, setuid: ['bin/bbsuid', 'usr/bin/doas'] });
       await writeFile(join(main, file), bytes);
     };
-    await new PQueue({ concurrency: 4 }).addAll(names.split(/\s+/).map((name) => () => bring(name)));
+    await queue.addAll(names.split(/\s+/).map((name) => () => bring(name)));
     await writeFile(join(main, 'APKINDEX.tar.gz'), index);
     await rm(directory, { recursive: true, force: true });
     await rename(fresh, directory);
   } catch (error) {
+    // Others are still on their way into it.
+    queue.clear();
+    await queue.onIdle();
     await rm(fresh, { recursive: true, force: true });
     throw error;
   }

@@ -11,7 +11,7 @@ export const durationsFile = fileURLToPath(new URL('durations.json', import.meta
 
 /**
  * Test files of the levels tool and boot that run at the same time. As many as there are processors: with a third one, each
- * emulated machine took 1.8 times as long.
+ * file took 1.6 times as long.
  */
 export const workers = 2;
 

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Commit } from '../../src/model.ts';
+import { formatCommitMeta, signaturesOf } from '../../src/ostree/commit-signature.ts';
 import { commitTree } from '../../src/ostree/commit.ts';
 import { makeDelta } from '../../src/ostree/delta.ts';
 import { proveDelta } from '../../src/ostree/prove-delta.ts';
@@ -49,6 +50,15 @@ describe('a delta', () => {
     expect(proven.memory).toBe(13 << 20);
     expect(readdirSync(host.workspace.temporary).filter((name) => name.startsWith('prove'))).toEqual([]);
     fsck();
+  });
+
+  it('that does not carry the signatures that the commit has now is refused', async () => {
+    const { host, prove, second } = await deltaBetween();
+    await prove();
+    writeFileSync(signaturesOf(host.workspace, second.id), formatCommitMeta([Buffer.from('another')]));
+    const error = await errorOf(prove());
+    expect(error.code).toBe('update');
+    expect(error.output).toContain('The signatures that arrived are not those that were made');
   });
 
   it('that is damaged anywhere in its content is refused, and the workspace’s repository stays whole', async () => {

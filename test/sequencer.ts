@@ -8,6 +8,8 @@ const home = fileURLToPath(new URL('..', import.meta.url));
 
 /** Seconds of test files that take five or more, as `npm test -- --times` writes them. */
 export const durationsFile = fileURLToPath(new URL('durations.json', import.meta.url));
+export const readDurations = (): Record<string, number> =>
+  JSON.parse(readFileSync(durationsFile, 'utf8')) as Record<string, number>;
 
 /**
  * Test files of the levels tool and boot that run at the same time. As many as there are processors: with a third one, each
@@ -24,7 +26,7 @@ const imagesTake = 240;
  */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const durations = JSON.parse(readFileSync(durationsFile, 'utf8')) as Record<string, number>;
+    const durations = readDurations();
     const secondsOf = ({ moduleId }: TestSpecification): number => durations[relative(home, moduleId)] ?? 1;
     const sorted = files.toSorted(
       (a, b) => secondsOf(b) - secondsOf(a) || (a.moduleId < b.moduleId ? -1 : 1),

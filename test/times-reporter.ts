@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Reporter, TestModule } from 'vitest/node';
-import { durationsFile } from './sequencer.ts';
+import { durationsFile, readDurations } from './sequencer.ts';
 
 interface FileTime {
   file: string;
@@ -47,11 +47,14 @@ export default class TimesReporter implements Reporter {
     ];
     const text = rows.map(([what, seconds]) => `| ${what} | ${seconds.toFixed(0)} |\n`).join('');
     process.stdout.write(`\n| what | seconds |\n| --- | --: |\n${text}\n`);
-    const known = this.#files
-      .filter(({ tests }) => tests >= 5)
-      .toSorted((a, b) => (a.file < b.file ? -1 : 1))
-      .map(({ file, tests }) => [file, Math.round(tests)] as const);
-    writeFileSync(durationsFile, `${JSON.stringify(Object.fromEntries(known), undefined, 2)}\n`);
+    // A run of a few files says nothing of the others.
+    const known = new Map(Object.entries(readDurations()));
+    for (const { file, tests } of this.#files) {
+      if (tests >= 5) known.set(file, Math.round(tests));
+      else known.delete(file);
+    }
+    const sorted = [...known].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    writeFileSync(durationsFile, `${JSON.stringify(Object.fromEntries(sorted), undefined, 2)}\n`);
   }
 
   #levels(): (readonly [string, number])[] {

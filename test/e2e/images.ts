@@ -7,7 +7,6 @@ import type { TestProject } from 'vitest/node';
 import { findMissing } from '../../src/host/tools.ts';
 import type { Manifest, Target } from '../../src/model.ts';
 import type { AlpineMirror } from '../helpers/alpine-mirror.ts';
-import { makeAlpineMirror } from '../helpers/alpine-mirror.ts';
 import { spending } from '../helpers/spent.ts';
 import type { KeyPair } from '../helpers/ssh.ts';
 import { helloOne, helloTwo } from './alpine-packages.ts';
@@ -20,7 +19,6 @@ import { changeOverlay, writeOverlay } from './overlay.ts';
 import { runScriptText } from './program.ts';
 import { startServe } from './server.ts';
 import { alpineRelease } from '../helpers/alpine-fetch.ts';
-import { alpineMissing } from '../helpers/alpine-repository.ts';
 
 /** One built version of one target. */
 export interface BuiltVersion {
@@ -155,6 +153,8 @@ async function buildImages(directory: string, signal: AbortSignal): Promise<Buil
   };
   await build(debianBase, targets);
   const debian = await readVersions(workspace, debianBase, targets);
+  // Only now: what it says is right when test/alpine-setup.ts has run, and this module was loaded before.
+  const { alpineMissing } = await import('../helpers/alpine-repository.ts');
   const mirror = alpineMissing === undefined ? await makeMirror(directory, workspace) : undefined;
   const fromMirror = ['--mirror', mirror?.directory ?? '', '--overlay', mirror?.overlay ?? ''];
   const buildAlpine = async (): Promise<void> => {
@@ -217,6 +217,7 @@ async function freezeFirst(
 /** Of the packages that the Debian images have fetched. */
 const makeMirror = (directory: string, workspace: string): Promise<AlpineMirror> =>
   timed('making an Alpine mirror', async () => {
+    const { makeAlpineMirror } = await import('../helpers/alpine-mirror.ts');
     const mirror = await makeAlpineMirror(
       join(directory, 'mirror'),
       join(workspace, '.treeline/cache/packages'),

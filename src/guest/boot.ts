@@ -69,7 +69,15 @@ async function planMachine(
   const sshPort = await chooseSshPort(options.port);
   const { accelerator, reason } = await chooseAccelerator(host);
   return {
-    machine: { accelerator, memory, disks: [image, ...disk], firmware, sshPort, console: 'terminal' },
+    machine: {
+      accelerator,
+      memory,
+      disks: [image, ...disk],
+      firmware,
+      sshPort,
+      console: 'terminal',
+      atReboot: 'restart',
+    },
     reason,
   };
 }

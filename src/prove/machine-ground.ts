@@ -21,7 +21,12 @@ export async function openMachineGround(
 ): Promise<Ground> {
   const { accelerator, reason } = await chooseAccelerator(host);
   const firmware = uefi ? await findUefiFirmware() : ({ kind: 'bios' } as const);
-  const machine: Omit<Machine, 'disks'> = { accelerator, memory, firmware, sshPort: 0, console: 'pipe' };
+  const machine: Omit<Machine, 'disks'> = {
+    ...{ accelerator, memory, firmware, sshPort: 0 },
+    console: 'pipe',
+    // Each start has a QEMU of its own.
+    atReboot: 'exit',
+  };
   const downloads = new Downloads();
   const server = await serveDirectory({
     mounts: { '/': host.workspace.output },

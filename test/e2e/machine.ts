@@ -40,7 +40,6 @@ export async function startMachine(
       ...options,
       image: artifact(version, '.img'),
       overlay: disk,
-      extraArgs: ['-no-reboot'],
     });
     const started = vm;
     await spending('guest starts', () => started.waitFor(readyMarker, 300_000));

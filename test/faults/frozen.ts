@@ -59,12 +59,12 @@ export async function goOn(frozen: Frozen, disk: string): Promise<Vm> {
 export const resumeFreezable = (frozen: Frozen, directory: string): Promise<Vm> =>
   resume(frozen, diskIn(directory), monitorArguments(directory));
 
-/** Starts a machine that ends, instead of starting again, when it restarts. */
+/** Starts a machine that writes to `disk`. It ends when the guest restarts. */
 export const powerOn = (
   disk: string,
   machine: MachineOptions,
   extraArgs: readonly string[] = [],
-): Promise<Vm> => startVm({ ...machine, image: disk, keep: true, extraArgs: ['-no-reboot', ...extraArgs] });
+): Promise<Vm> => startVm({ ...machine, image: disk, keep: true, extraArgs });
 
 const monitorIn = (directory: string): string => join(directory, 'monitor');
 const monitorArguments = (directory: string): string[] => [

@@ -45,7 +45,7 @@ export async function recordUpgrade(directory: string, rehearsal: Rehearsal): Pr
     await writeFile(logFile(number), '');
     const vm = await startVm({
       ...rehearsal.machine,
-      extraArgs: ['-no-reboot', ...loggedDisk(disk, logFile(number))],
+      extraArgs: loggedDisk(disk, logFile(number)),
     });
     await vm.waitFor(saysHealth);
     return vm;

@@ -52,7 +52,7 @@ export interface Vm {
 const processor = 'qemu64,+rdrand';
 
 /**
- * Starts a virtual machine with emulated processors. It ends with this process at the latest. Its port for ssh is
+ * Starts a virtual machine with emulated processors. It ends when the guest restarts, and with this process at the latest. Its port for ssh is
  * chosen by the kernel when QEMU opens it, so that no two machines can want the same.
  */
 export async function startVm(options: VmOptions): Promise<Vm> {
@@ -68,6 +68,7 @@ export async function startVm(options: VmOptions): Promise<Vm> {
       firmware: options.uefi === true ? await findUefiFirmware() : { kind: 'bios' },
       sshPort: 0,
       console: 'pipe',
+      atReboot: 'exit',
     }),
     ...['-qmp', `unix:${monitor},server=on,wait=off`],
     ...(options.extraArgs ?? []),

@@ -71,7 +71,7 @@ describe.skipIf(typeof parts === 'string')(
       const vm = await startVm({
         uefi,
         memory: 512,
-        extraArgs: ['-drive', drive, '-device', 'nvme,serial=test,drive=disk,bootindex=1', '-no-reboot'],
+        extraArgs: ['-drive', drive, '-device', 'nvme,serial=test,drive=disk,bootindex=1'],
       });
       try {
         await vm.waitFor('FOUND end', 120_000);

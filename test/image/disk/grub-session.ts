@@ -78,7 +78,7 @@ export async function startEntries(
 }
 
 async function runGrub(image: string, uefi: boolean): Promise<string> {
-  const vm = await startVm({ image, keep: true, uefi, extraArgs: ['-no-reboot'] });
+  const vm = await startVm({ image, keep: true, uefi });
   try {
     await vm.waitFor('DECIDED all', 600_000);
     await vm.waitExit();

@@ -4,11 +4,19 @@ import { describe, expect, it } from 'vitest';
 import { hookPhases } from '../../src/model.ts';
 import { cannotInstall, makeMirror } from '../packages/apk/alpine.ts';
 import { makeKey } from '../helpers/apks.ts';
-import { buildDeb, indexDebs, mirrorLine } from '../helpers/debs.ts';
+import { mirrorLine } from '../helpers/debs.ts';
 import { addBusybox } from '../helpers/trees.ts';
 import { kernelModule } from '../tree/kernel-module.ts';
 import { checkout, expectSuccess, runProgram } from './program.ts';
-import { checkRepository, layers, makeLayers, smallTree, stateOf, temporaryDirectory } from './workspaces.ts';
+import { kernelFiles, makeSmallMirror } from './small-packages.ts';
+import {
+  checkRepository,
+  layers,
+  makeLayers,
+  smallLayers,
+  stateOf,
+  temporaryDirectory,
+} from './workspaces.ts';
 
 const targets = ['vm', 'lxc', 'ovz'] as const;
 const inRelease = ['--target', 'vm', '--target', 'lxc', '--target', 'ovz'];
@@ -57,37 +65,6 @@ function writeHooks(layer: string, text: string): void {
   }
 }
 
-/** What a kernel package brings that boots nowhere: the modules that the layers ask for, all of them built in. */
-const kernelFiles = (prefix: string, release: string): Record<string, string> => ({
-  [`boot/vmlinuz-${prefix}`]: 'kernel',
-  [`lib/modules/${release}/modules.order`]: '',
-  [`lib/modules/${release}/modules.builtin`]: [
-    ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'hv_storvsc', 'vmw_pvscsi', 'ext4'],
-  ]
-    .map((name) => `kernel/drivers/${name}.ko\n`)
-    .join(''),
-});
-
-function debianMirror(): string {
-  const directory = temporaryDirectory();
-  const prepare = (root: string): void => addBusybox(root);
-  buildDeb(directory, { name: 'busybox-static', prepare });
-  const files = kernelFiles('6.1.0', '6.1.0');
-  buildDeb(directory, {
-    name: 'linux-image-cloud-amd64',
-    files,
-    prepare: (root) => writeModule(join(root, 'lib/modules/6.1.0')),
-  });
-  indexDebs(directory);
-  return mirrorLine(directory);
-}
-
-/** A kernel without any module has no directory for them. */
-function writeModule(directory: string): void {
-  mkdirSync(join(directory, 'kernel/fs'), { recursive: true });
-  writeFileSync(join(directory, 'kernel/fs/overlay.ko'), kernelModule({}));
-}
-
 function alpineMirror(layer: string): string {
   const key = makeKey('test.rsa.pub');
   mkdirSync(join(layer, 'keys'), { recursive: true });
@@ -104,7 +81,7 @@ function alpineMirror(layer: string): string {
       {
         name: 'linux-virt',
         files: {
-          ...kernelFiles('virt', '6.6.0-0-virt'),
+          ...kernelFiles('virt', '6.6.0-0-virt', 'kernel'),
           'lib/modules/6.6.0-0-virt/kernel/fs/overlay.ko': { content: kernelModule({}) },
         },
       },
@@ -120,17 +97,18 @@ describe.skipIf(cannotInstall !== undefined)(
     it('share devices, repository and apk without ever seeing a part of them', async () => {
       makeLayers();
       const workspace = temporaryDirectory();
-      const [hooks, alpine] = [temporaryDirectory(), temporaryDirectory()];
+      const [hooks, alpine, debian] = [temporaryDirectory(), temporaryDirectory(), temporaryDirectory()];
+      makeSmallMirror(debian, 'kernel');
       writeHooks(hooks, 'one');
       const bases = [
-        ['--base', 'debian-12', '--mirror', debianMirror(), '--overlay', hooks],
+        ['--base', 'debian-12', '--mirror', mirrorLine(debian), '--overlay', hooks],
         ['--base', 'alpine-v3.19', '--mirror', alpineMirror(alpine), '--overlay', alpine, '--overlay', hooks],
       ];
       const under = slowPrograms();
       const layout = ['--layout', smallLayout()];
       const inWorkspace = ['--workspace', workspace];
       for (const base of bases) {
-        const options = [...inWorkspace, ...smallTree, ...inRelease, ...layout, ...base];
+        const options = [...inWorkspace, ...smallLayers, ...inRelease, ...layout, ...base];
         expectSuccess(await runProgram('build-lxc', options, { under }));
       }
       const first = stateOf(workspace);

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { serveDirectory } from '../faults/static-server.ts';
 import type { Ended, How } from './program.ts';
 import { checkout, expectRefusal, expectSuccess, runProgram, script } from './program.ts';
 import {
@@ -12,6 +13,8 @@ import {
   filledWorkspace,
   forgetUnpacked,
   refPrefix,
+  mirror,
+  smallLayers,
   smallTree,
   stateOf,
   temporaryDirectory,
@@ -126,7 +129,7 @@ describe('no network', () => {
 
   it('says what was needed and from where, and how to build without', async () => {
     const workspace = temporaryDirectory();
-    const ended = await build(workspace, [], offline);
+    const ended = await runProgram('build-lxc', ['--workspace', workspace, ...smallLayers], offline);
     const archive = /https?:\/\/[^/\s]+/.exec(
       execFileSync('apt-get', ['indextargets', '--format', '$(URI)'], { encoding: 'utf8' }),
     )![0];
@@ -139,19 +142,29 @@ describe('no network', () => {
   });
 
   it('names the packages that are not in the cache, and fetches them once there is a network again', async () => {
-    const workspace = filledWorkspace();
+    const workspace = temporaryDirectory();
+    const server = await serveDirectory(mirror);
+    onTestFinished(() => server.stop());
+    const web = `http://127.0.0.1:${server.port}/`;
+    const run = (options: readonly string[], how?: How): Promise<Ended> => {
+      const fromWeb = ['--mirror', `deb [trusted=yes] ${web} ./`];
+      return runProgram('build-lxc', ['--workspace', workspace, ...smallLayers, ...fromWeb, ...options], how);
+    };
+    expectSuccess(await run([]));
+    const before = stateOf(workspace);
     rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
     forgetUnpacked(workspace);
-    const online = await build(workspace, [], offline);
-    expectRefusal(online, { exitCode: 1, says: ['Cannot fetch 1 package', 'http'], hint: ['--offline'] });
-    const cached = await build(workspace, ['--offline'], offline);
+    const online = await run(['--force'], offline);
+    expectRefusal(online, { exitCode: 1, says: ['Cannot fetch 1 package', web], hint: ['--offline'] });
+    const cached = await run(['--force', '--offline'], offline);
     expectRefusal(cached, {
       exitCode: 1,
       says: ['the cache lacks busybox-static'],
       hint: ['without --offline'],
     });
-    expect(stateOf(workspace)).toEqual(nothingBuilt);
-    await expectGoodBuild(workspace);
+    expect(stateOf(workspace)).toEqual(before);
+    expectSuccess(await run(['--force']));
+    expect(stateOf(workspace)).toEqual(before);
   });
 
   it('is no hindrance with --offline and a filled cache, and gives the same commit', async () => {

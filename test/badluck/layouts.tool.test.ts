@@ -87,7 +87,7 @@ it.each([
 });
 
 it('partitions that are too small are refused with sizes, and those sizes do', async () => {
-  const small = withSize('boot', 20, withSize('rootfs', 60));
+  const small = withSize('boot', 20, withSize('rootfs', 20));
   const path = layout(small);
   const refused = await buildWith(path);
   const [boot, root] = ['boot', 'rootfs'].map((name) =>

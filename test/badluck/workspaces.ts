@@ -14,9 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, onTestFinished } from 'vitest';
+import { mirrorLine } from '../helpers/debs.ts';
 import { checkout, runProgram } from './program.ts';
+import { makeSmallMirror } from './small-packages.ts';
 
 /**
  * The checkout's layers without the packages that only a running system needs: busybox, and for `vm` a kernel. All of the
@@ -37,12 +39,18 @@ type SmallTarget = 'vm' | 'lxc';
 /** Test files run side by side: who reads or writes the shared workspace holds this. */
 const exclusive = ['flock', join(shared, 'lock')];
 /** Named by their content, so that nobody's layers change under him. */
-export const layers = join(shared, `layers-${layersDigest()}`);
+const contents = join(shared, `contents-${contentsDigest()}`);
+export const layers = join(contents, 'layers');
+/** A flat repository of what the layers ask for, on base debian. */
+export const mirror = join(contents, 'debian');
 
 export const refPrefix = 'treeline/debian-12/x86_64';
 
+/** The small layers; their packages come from Debian's archive. */
+export const smallLayers = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
+
 /** What every command of these tests says beside its own options. */
-export const smallTree = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
+export const smallTree = [...smallLayers, '--mirror', mirrorLine(mirror)];
 
 /** Fills the shared workspaces: packages and package lists are in their caches, and one image each was built there. */
 export async function warmUp(target: SmallTarget = 'lxc'): Promise<void> {
@@ -97,26 +105,29 @@ async function withExclusive(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Writes `layers` where they are not there yet. */
+/** Writes layers and packages where they are not there yet. */
 export function makeLayers(): void {
   mkdirSync(shared, { recursive: true });
-  if (existsSync(layers)) return;
-  const fresh = mkdtempSync(join(shared, 'new-'));
+  if (existsSync(contents)) return;
+  const whole = mkdtempSync(join(shared, 'new-'));
+  makeSmallMirror(join(whole, basename(mirror)));
+  const fresh = join(whole, basename(layers));
   cpSync(join(checkout, 'overlays'), fresh, { recursive: true, verbatimSymlinks: true });
   for (const [path, text] of Object.entries(smallPackages)) writeFileSync(join(fresh, path), text);
   const kernelLayer = join(fresh, 'target/vm/base/debian/layer.yaml');
   // Its script comes with openrc.
   writeFileSync(kernelLayer, readFileSync(kernelLayer, 'utf8').replace('cgroups, ', ''));
   try {
-    renameSync(fresh, layers);
+    renameSync(whole, contents);
   } catch {
     // Another test file was first.
-    rmSync(fresh, { recursive: true });
+    rmSync(whole, { recursive: true });
   }
 }
 
-function layersDigest(): string {
+function contentsDigest(): string {
   const hash = createHash('sha256').update(JSON.stringify(smallPackages));
+  hash.update(readFileSync(join(import.meta.dirname, 'small-packages.ts')));
   const overlays = join(checkout, 'overlays');
   for (const path of listAll(overlays)) {
     const stat = lstatSync(join(overlays, path));

@@ -16,6 +16,7 @@ import { expectRefusal, expectSuccess, runProgram, script } from '../badluck/pro
 import {
   builtWorkspace,
   checkRepository,
+  layers,
   refPrefix,
   smallTree,
   stateOf,
@@ -147,7 +148,7 @@ describe('npm run clean', () => {
       '--workspace',
       workspace,
       '--overlays',
-      smallTree[1]!,
+      layers,
       '--offline',
     ]);
     expectSuccess(update);

@@ -12,10 +12,7 @@ export function testAlpineSystem(
   ssh: 'sshd' | 'dropbear' = 'sshd',
 ): void {
   it(`has every service of its runlevels started, ${ssh} among them, and none crashed`, async () => {
-    const services = serviceStates(await text('rc-status --nocolor sysinit boot default'));
-    expect(services.map(({ name }) => name)).toContain(ssh);
-    expect(services.filter(({ state }) => state !== 'started')).toEqual([]);
-    expect(await text('rc-status --nocolor --crashed || true')).toBe('');
+    expect(await expectServices(text)).toContain(ssh);
   });
 
   it('lists by apk exactly the packages of the manifest', async () => {
@@ -75,6 +72,14 @@ export function testAlpineSystem(
     expect(lines.filter((line) => line.startsWith('wrote'))).toEqual(places.map((place) => `wrote ${place}`));
     expect(lines.filter((line) => line.includes('Read-only file system'))).toHaveLength(refused.length);
   });
+}
+
+/** Asserts that every service of the runlevels is started, and gives their names. */
+export async function expectServices(text: RunText): Promise<string[]> {
+  const services = serviceStates(await text('rc-status --nocolor sysinit boot default'));
+  expect(services.filter(({ state }) => state !== 'started')).toEqual([]);
+  expect(await text('rc-status --nocolor --crashed || true')).toBe('');
+  return services.map(({ name }) => name);
 }
 
 /** Adds a user and a group by hand: from then on the files of the image and of the system differ. */

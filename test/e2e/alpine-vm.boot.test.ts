@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { addLocalAccounts, mergedAccounts, readAccounts, testAlpineSystem } from './alpine-system.ts';
+import {
+  addLocalAccounts,
+  expectServices,
+  mergedAccounts,
+  readAccounts,
+  testAlpineSystem,
+} from './alpine-system.ts';
 import { measured, seconds } from './figures.ts';
 import { findDelta, givenAlpine } from './given.ts';
 import type { Machine } from './machine.ts';
@@ -149,10 +155,10 @@ describe.skipIf(skipped)(`an Alpine machine with 128 MiB, started by BIOS${note}
     });
   });
 
-  describe('rolled back, and rebooted', () => {
+  describe('rolled back, and started by UEFI', () => {
     beforeAll(async () => {
       await vm.sshText('treeline rollback', { timeoutMs: 300_000 });
-      await vm.reboot();
+      await vm.reboot('reboot', { uefi: true, memory: 256 });
     });
 
     it('runs version one again, with its packages and the local user', async () => {
@@ -161,28 +167,14 @@ describe.skipIf(skipped)(`an Alpine machine with 128 MiB, started by BIOS${note}
       expect(await vm.sshText('id -un local; cat /var/lib/e2e-data')).toBe('local\nmy data');
     });
 
+    it('has every service started, and its firmware’s variables', async () => {
+      await expectServices(text);
+      expect(await vm.sshText('ls /sys/firmware/efi')).not.toBe('');
+    });
+
     it('powers off', async () => {
       await vm.ssh('poweroff');
       expect(await vm.waitExit(120_000)).toBe(0);
     });
-  });
-});
-
-describe.skipIf(skipped)(`an Alpine machine, started by UEFI${note}`, () => {
-  let vm: Machine;
-  beforeAll(async () => {
-    vm = await startMachine(versions.second.vm, { memory: 256, uefi: true, key: images.key });
-  });
-  afterAll(() => vm?.remove());
-
-  testAlpineSystem(
-    (command) => vm.sshText(command),
-    () => versions.second.vm,
-  );
-
-  it('has its firmware’s variables, and powers off', async () => {
-    expect(await vm.sshText('ls /sys/firmware/efi')).not.toBe('');
-    await vm.ssh('poweroff');
-    expect(await vm.waitExit(120_000)).toBe(0);
   });
 });

@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/model.ts';
 import { findMissing } from '../../src/host/tools.ts';
+import { layers, makeLayers, smallLayers } from '../badluck/workspaces.ts';
 import { lacks } from '../helpers/needs.ts';
 import { inGuest, writeOverlay } from './overlay.ts';
 import { runScript, runScriptText } from './program.ts';
@@ -28,7 +29,9 @@ describe.skipIf(reason !== undefined)(
       directory = await mkdtemp(join(tmpdir(), 'treeline-build-'));
       overlay = join(directory, 'overlay');
       await writeOverlay(overlay);
-      options = ['--workspace', join(directory, 'workspace'), '--overlay', overlay, '--no-ssh-key'];
+      // The whole tree is built for the boot tests.
+      makeLayers();
+      options = ['--workspace', join(directory, 'workspace'), '--overlay', overlay, ...smallLayers];
       printed = await runScriptText('build-lxc', options);
       const parent = join(directory, 'workspace/out/debian-12/x86_64/lxc');
       release = join(parent, 'latest');
@@ -107,7 +110,10 @@ describe.skipIf(reason !== undefined)(
       it('build no update: exit code 0, no file in out/ and no object or ref in the repository', async () => {
         const places = ['out', '.treeline/repo'].map((place) => join(directory, 'workspace', place));
         const before = await Promise.all(places.map(snapshot));
-        const { stdout, exitCode } = await runScript('build-update', options.slice(0, 2));
+        const { stdout, exitCode } = await runScript('build-update', [
+          ...options.slice(0, 2),
+          ...['--overlays', layers],
+        ]);
         expect(exitCode).toBe(0);
         expect(stdout).toContain('Nothing changed');
         expect(await Promise.all(places.map(snapshot))).toEqual(before);
@@ -138,7 +144,7 @@ describe.skipIf(reason !== undefined)(
           hook,
           `#!/bin/sh
 set -e
-for file in /usr/bin/hello /usr/bin/ostree /usr/share/treeline/packages; do
+for file in /usr/bin/hello /usr/bin/busybox /usr/share/treeline/packages; do
 	echo changed >>"$file"
 	chmod 0700 "$file"
 done
@@ -152,16 +158,16 @@ done
         );
         const workspace = join(directory, 'workspace');
         const repository = `--repo=${join(workspace, '.treeline/repo')}`;
-        await runScriptText('build-lxc', ['--workspace', workspace, '--overlay', hostile, '--no-ssh-key']);
+        await runScriptText('build-lxc', ['--workspace', workspace, '--overlay', hostile, ...smallLayers]);
         const changed = (await readManifest()).commit;
         const { stdout } = await execa('ostree', [
           repository,
           'ls',
           changed,
           '/usr/bin/hello',
-          '/usr/bin/ostree',
+          '/usr/bin/busybox',
         ]);
-        expect(stdout).toMatch(/^-00711 7 0 +\d+ \/usr\/bin\/hello\n-00700 0 0 +\d+ \/usr\/bin\/ostree$/);
+        expect(stdout).toMatch(/^-00711 7 0 +\d+ \/usr\/bin\/hello\n-00700 0 0 +\d+ \/usr\/bin\/busybox$/);
         await execa('ostree', [repository, 'fsck', '--quiet']);
         await execa('ostree', [repository, 'refs', '--force', `--create=${manifest.ref}`, manifest.commit]);
         await runScriptText('build-lxc', options);

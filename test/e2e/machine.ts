@@ -15,8 +15,11 @@ import type { BuiltVersion } from './images.ts';
 export interface Machine extends Omit<Vm, 'sshPort' | 'output' | 'kill'> {
   /** QCOW2: all that was written. */
   readonly disk: string;
-  /** Restarts it from the inside, by `reboot` or another command, and waits for the default runlevel. */
-  reboot(command?: string): Promise<void>;
+  /**
+   * Restarts it from the inside, by `reboot` or another command, and waits for the default runlevel. `change`: from now on
+   * it has another firmware, or other memory.
+   */
+  reboot(command?: string, change?: Partial<MachineOptions>): Promise<void>;
   /** All output of a command that must not succeed. */
   refused(command: string): Promise<string>;
   /** `treeline upgrade` from a server on this port of the host. */
@@ -28,10 +31,11 @@ export interface Machine extends Omit<Vm, 'sshPort' | 'output' | 'kill'> {
 /** `running`: such a machine that was frozen, which goes on instead of being started. */
 export async function startMachine(
   version: BuiltVersion,
-  { running, ...options }: MachineOptions & { running?: Frozen },
+  { running, ...given }: MachineOptions & { running?: Frozen },
 ): Promise<Machine> {
   const directory = await mkdtemp(join(tmpdir(), 'treeline-disk-'));
   const disk = join(directory, 'disk.qcow2');
+  let options = given;
   let vm: Vm | undefined;
   // Emulated processors take minutes for a kernel that starts where another one has run, so each start has a new QEMU.
   const start = async (): Promise<void> => {
@@ -65,10 +69,11 @@ export async function startMachine(
     ssh: (...args) => now().ssh(...args),
     sshText: (...args) => now().sshText(...args),
     waitExit: (...args) => now().waitExit(...args),
-    async reboot(command = 'reboot') {
+    async reboot(command = 'reboot', change = {}) {
       await now().ssh(command);
       await now().waitFor('reboot: Restarting system', 300_000);
       await now().waitExit();
+      options = { ...options, ...change };
       await start();
     },
     async refused(command) {

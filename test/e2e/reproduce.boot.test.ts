@@ -8,7 +8,7 @@ import { runScript } from './program.ts';
 const { images, versions, skipped, note } = await givenImages(['faketime', 'taskset']);
 
 describe.skipIf(skipped)(`npm run reproduce${note}`, () => {
-  it('builds the whole published container again, bit for bit, in a workspace with other keys', async () => {
+  it('builds the whole published disk image again, bit for bit, in a workspace with other keys', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'treeline-reproduce-'));
     onTestFinished(() => rm(directory, { recursive: true, force: true }));
     // What was downloaded need not be so again.
@@ -21,7 +21,7 @@ describe.skipIf(skipped)(`npm run reproduce${note}`, () => {
       },
     );
     const { stdout, stderr, exitCode } = await runScript('reproduce', [
-      ...['--workspace', directory, '--against', versions.second.lxc.directory],
+      ...['--workspace', directory, '--against', versions.second.vm.directory],
       ...['--overlay', images.overlay, '--ssh-key', images.key.publicKey],
     ]);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });

@@ -20,7 +20,7 @@ describe.skipIf(reason !== undefined)(
     let elsewhere: string;
 
     beforeAll(async () => {
-      // A small tree: the whole one is built again in reproduce.boot.
+      // A small tree and a kernel that is none: the whole ones are built again in reproduce.boot.
       await warmUp();
       directory = await mkdtemp(join(tmpdir(), 'treeline-reproduce-'));
       const scratch = join(directory, '.treeline/reproduce');

@@ -21,8 +21,9 @@ import { findMissing } from '../../src/host/tools.ts';
 import { inUserNamespace } from '../../src/host/user-namespace.ts';
 import { fileSha256 } from '../../src/host/files.ts';
 import { expectRefusal, expectSuccess } from '../badluck/program.ts';
-import { filledWorkspace, layers, warmUp } from '../badluck/workspaces.ts';
+import { filledWorkspace, layers, mirror, warmUp } from '../badluck/workspaces.ts';
 import { buildApk, makeKey, paxHeader, rawTarEntry, tarEnd, writeRepository } from '../helpers/apks.ts';
+import { mirrorLine } from '../helpers/debs.ts';
 import { lacks } from '../helpers/needs.ts';
 import type { Ended, OrdinaryUser } from '../helpers/ordinary-user.ts';
 import { copyCheckout, makeOrdinaryUser, runIn } from '../helpers/ordinary-user.ts';
@@ -44,6 +45,7 @@ describe.skipIf(reason !== undefined)(
     let overlay: string;
     let ann: OrdinaryUser;
     const small = ['--service', 'sshd-', '--no-ssh-key'];
+    let onDebian: string[];
     const workspaceOf = (name: 'root' | 'ann'): string => join(directory, name, 'workspace');
 
     /** The same command by both, each in a workspace of its own. */
@@ -62,6 +64,9 @@ describe.skipIf(reason !== undefined)(
       chmodSync(directory, 0o755);
       checkout = join(directory, 'checkout');
       copyCheckout(checkout, layers);
+      const packages = join(directory, 'packages');
+      cpSync(mirror, packages, { recursive: true });
+      onDebian = [...small, '--base', 'debian-12', '--mirror', mirrorLine(packages)];
       overlay = join(directory, 'overlay');
       writeOverlay(overlay);
       mkdirSync(join(directory, 'user'));
@@ -77,7 +82,7 @@ describe.skipIf(reason !== undefined)(
     afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
     describe('of a disk image', () => {
-      beforeAll(() => runBoth('build-vm', [...small, '--base', 'debian-12', '--overlay', overlay]));
+      beforeAll(() => runBoth('build-vm', [...onDebian, '--overlay', overlay]));
 
       it('give root’s bits', async () => {
         const ours = await digestsOf(join(workspaceOf('ann'), 'out'));
@@ -112,7 +117,7 @@ describe.skipIf(reason !== undefined)(
     });
 
     it('of a container and its update give root’s bits', async () => {
-      await runBoth('build-lxc', [...small, '--base', 'debian-12', '--overlay', overlay]);
+      await runBoth('build-lxc', [...onDebian, '--overlay', overlay]);
       writeFileSync(join(overlay, 'rootfs/etc/motd'), 'two\n');
       await runBoth('build-update', ['--target', 'lxc', '--deltas', '1']);
       const [ours, roots] = [join(workspaceOf('ann'), 'out'), join(workspaceOf('root'), 'out')];
@@ -156,7 +161,7 @@ describe.skipIf(reason !== undefined)(
         const [program, ...args] = [
           ...ann.under,
           ...[process.execPath, join(checkout, 'scripts/build-lxc.mjs'), '--workspace', workspaceOf('ann')],
-          ...[...small, '--base', 'debian-12', '--overlay', waiting],
+          ...[...onDebian, '--overlay', waiting],
         ];
         const build = spawn(program!, args, { cwd: '/', stdio: 'ignore' });
         const ended = once(build, 'exit');

@@ -19,8 +19,8 @@ const { images, versions, skipped, note } = await givenImages(['qemu-system-x86_
 interface Broken {
   what: string;
   change: Change;
-  /** How often it is started before the old version is. */
-  tries: number;
+  /** How often it is started before the old version is; where 1, that is all that is left of its 3. */
+  tries: 0 | 1 | 3;
   reason: RegExp;
   /** Seconds until it counts as hanging. */
   deadline?: number;
@@ -57,7 +57,7 @@ const broken: Broken[] = [
   {
     what: 'an initramfs that hangs',
     change: changes.initramfsThatHangs,
-    tries: 3,
+    tries: 1,
     reason: /did not start/,
     deadline: 15,
   },
@@ -65,7 +65,7 @@ const broken: Broken[] = [
   {
     what: 'an init that hangs',
     change: changes.initThatHangs,
-    tries: 3,
+    tries: 1,
     reason: /did not start/,
     deadline: 15,
     short: true,
@@ -118,6 +118,7 @@ describe.skipIf(skipped)(`a new version with a fault${note}`, () => {
       expect(await machine.upgrade()).toMatchObject({ exitCode: 0 });
       if (deadline !== undefined) await machine.setDeadline(deadline);
       expect(await machine.status()).toMatchObject({ trial: { commit: bad.id, triesLeft: 3 } });
+      if (tries === 1) await machine.leaveOneTry();
 
       const { starts, health } = await machine.restart({
         limit: 6,

@@ -85,11 +85,11 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       recording = await recordUpgrade(join(directory, 'recording'), rehearsal);
     });
 
-    /** A start takes a hundred times as long as a look. What the initramfs has to mend, only a start can prove. */
+    /** Of eight, one is started, at which writes to /boot were torn: a start takes a hundred times as long as a look. What the initramfs has to mend, only a start can prove. */
     const judge = async (disk: string, number: number): Promise<{ problems: string[]; result: string }> => {
       const { deployed, mended, problems } = await inspect(disk);
       const next = deployed[0] === rehearsal.to.id ? 'new' : 'old';
-      if (number % 8 !== 0 && !mended && scale.only === 0)
+      if (number % 8 !== 4 && !mended && scale.only === 0)
         return { problems, result: `${next}, not started` };
       const url = `http://10.0.2.2:${server.port}`;
       const { runs, starts, problems: more } = await recover({ ...rehearsal, url }, disk);

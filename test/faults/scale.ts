@@ -7,7 +7,7 @@ export const scale = {
   /** Powers cut off. None by default: a disk that lost nothing is the same, in seconds. */
   cuts: integer('TREELINE_TORTURE_CUTS', 0),
   /** Disks that lose writes. */
-  losses: integer('TREELINE_TORTURE_LOSSES', 8),
+  losses: integer('TREELINE_TORTURE_LOSSES', 4),
   /** Builds killed. */
   kills: integer('TREELINE_TORTURE_KILLS', 2),
   /** Whether every fault is tried, not only those that take little time. */

@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { Ended } from './program.ts';
-import { checkout, expectRefusal, expectSuccess, runProgram, script } from './program.ts';
+import type { Ended } from '../badluck/program.ts';
+import { checkout, expectRefusal, expectSuccess, runProgram, script } from '../badluck/program.ts';
 import {
   builtWorkspace,
   checkRepository,
@@ -27,7 +27,8 @@ import {
   temporaryDirectory,
   undisturbedCommit,
   warmUp,
-} from './workspaces.ts';
+} from '../badluck/workspaces.ts';
+import { report, scale } from './scale.ts';
 
 beforeAll(() => warmUp());
 
@@ -124,14 +125,16 @@ async function until(what: string, isSo: () => boolean, timeoutMs = 240_000): Pr
 }
 
 /** Stages of a container's build, each with a program that runs in it. */
-const stages = [
-  { stage: 'lxc fetch', program: 'apt-get' },
-  { stage: 'unpack', program: 'ostree' },
-  { stage: 'lxc merge', program: 'ostree' },
-  { stage: 'lxc tree', program: 'ostree' },
-  { stage: 'lxc commit', program: 'ostree' },
-  { stage: 'lxc image', program: 'tar' },
-];
+const programs = {
+  'lxc fetch': 'apt-get',
+  unpack: 'ostree',
+  'lxc merge': 'ostree',
+  'lxc tree': 'ostree',
+  'lxc commit': 'ostree',
+  'lxc image': 'tar',
+} as const;
+type Stage = keyof typeof programs;
+const allStages = Object.keys(programs) as Stage[];
 
 const nothingBuilt = { refs: {}, output: [] };
 
@@ -153,17 +156,37 @@ async function expectGoodBuild(workspace: string): Promise<void> {
   checkRepository(workspace);
 }
 
-describe.each([
-  { what: 'Ctrl-C, which goes to the whole process group', signal: 'SIGINT', whom: (pid: number) => -pid },
-  { what: 'SIGTERM to the process alone', signal: 'SIGTERM', whom: (pid: number) => pid },
-  { what: 'kill -9', signal: 'SIGKILL', whom: (pid: number) => pid },
-] as const)('$what', ({ signal, whom }) => {
+interface Stop {
+  what: string;
+  signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL';
+  /** The process or, negative, the group that gets it. */
+  whom: (pid: number) => number;
+  /** Where it is tried in `npm test`; the torture tries all. */
+  short: readonly Stage[];
+}
+
+const stops: Stop[] = [
+  {
+    ...{ what: 'Ctrl-C, which goes to the whole process group', signal: 'SIGINT' },
+    ...{ whom: (pid) => -pid, short: allStages },
+  },
+  {
+    ...{ what: 'SIGTERM to the process alone', signal: 'SIGTERM' },
+    ...{ whom: (pid) => pid, short: ['unpack', 'lxc image'] },
+  },
+  {
+    ...{ what: 'kill -9', signal: 'SIGKILL' },
+    ...{ whom: (pid) => pid, short: ['lxc fetch', 'lxc merge', 'lxc image'] },
+  },
+];
+
+describe.each(stops)('$what', ({ what, signal, whom, short }) => {
   it('at any stage leaves nothing but the cache, and no process; the next build gives what an undisturbed one gives', async () => {
     const workspace = coldWorkspace();
     // Each build but the first is also the one after a disturbed one.
-    for (const { stage, program } of stages) {
+    for (const [index, stage] of (scale.all ? allStages : short).entries()) {
       const build = start('build-lxc', workspace);
-      await build.at(stage, program);
+      await build.at(stage, programs[stage]);
       process.kill(whom(build.child.pid!), signal);
       const ended = await build.ended;
       if (signal === 'SIGKILL') expect(ended.signal).toBe('SIGKILL');
@@ -177,6 +200,13 @@ describe.each([
         () => processesIn(workspace).length === 0,
       );
       expect(stateOf(workspace)).toMatchObject(nothingBuilt);
+      report({
+        kind: 'build stopped',
+        number: index + 1,
+        where: `${stage}, ${what}`,
+        result: 'nothing',
+        problems: [],
+      });
     }
     await expectGoodBuild(workspace);
   });
@@ -227,17 +257,15 @@ describe('an update', () => {
     return ['--overlay', mine];
   }
 
-  it.each([
-    { signal: 'SIGKILL', stage: 'deltas', program: 'ostree' },
-    { signal: 'SIGINT', stage: 'deltas', program: 'ostree' },
-  ] as const)(
-    'stopped by $signal in the stage $stage changes nothing; the next one works',
-    async ({ signal, stage, program }) => {
+  // Killed at a random moment: build-kills.
+  it.each(scale.all ? (['SIGINT', 'SIGKILL'] as const) : (['SIGINT'] as const))(
+    'stopped by %s while it makes deltas changes nothing; the next one works',
+    async (signal) => {
       const workspace = builtWorkspace();
       const before = stateOf(workspace);
       const options = change();
       const update = start('build-update', workspace, options);
-      await update.at(stage, program);
+      await update.at('deltas', 'ostree');
       process.kill(update.child.pid!, signal);
       await update.ended;
       await until('the end of all processes', () => processesIn(workspace).length === 0);

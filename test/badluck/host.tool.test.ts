@@ -13,7 +13,7 @@ import {
   filledWorkspace,
   forgetUnpacked,
   refPrefix,
-  mirror,
+  smallMirror,
   smallLayers,
   smallTree,
   stateOf,
@@ -143,7 +143,7 @@ describe('no network', () => {
 
   it('names the packages that are not in the cache, and fetches them once there is a network again', async () => {
     const workspace = temporaryDirectory();
-    const server = await serveDirectory(mirror);
+    const server = await serveDirectory(smallMirror);
     onTestFinished(() => server.stop());
     const web = `http://127.0.0.1:${server.port}/`;
     const run = (options: readonly string[], how?: How): Promise<Ended> => {

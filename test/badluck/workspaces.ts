@@ -42,7 +42,7 @@ const exclusive = ['flock', join(shared, 'lock')];
 const contents = join(shared, `contents-${contentsDigest()}`);
 export const layers = join(contents, 'layers');
 /** A flat repository of what the layers ask for, on base debian. */
-export const mirror = join(contents, 'debian');
+export const smallMirror = join(contents, 'debian');
 
 export const refPrefix = 'treeline/debian-12/x86_64';
 
@@ -50,7 +50,7 @@ export const refPrefix = 'treeline/debian-12/x86_64';
 export const smallLayers = ['--overlays', layers, '--service', 'sshd-', '--no-ssh-key'];
 
 /** What every command of these tests says beside its own options. */
-export const smallTree = [...smallLayers, '--mirror', mirrorLine(mirror)];
+export const smallTree = [...smallLayers, '--mirror', mirrorLine(smallMirror)];
 
 /** Fills the shared workspaces: packages and package lists are in their caches, and one image each was built there. */
 export async function warmUp(target: SmallTarget = 'lxc'): Promise<void> {
@@ -110,7 +110,7 @@ export function makeLayers(): void {
   mkdirSync(shared, { recursive: true });
   if (existsSync(contents)) return;
   const whole = mkdtempSync(join(shared, 'new-'));
-  makeSmallMirror(join(whole, basename(mirror)));
+  makeSmallMirror(join(whole, basename(smallMirror)));
   const fresh = join(whole, basename(layers));
   cpSync(join(checkout, 'overlays'), fresh, { recursive: true, verbatimSymlinks: true });
   for (const [path, text] of Object.entries(smallPackages)) writeFileSync(join(fresh, path), text);

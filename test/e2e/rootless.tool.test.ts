@@ -21,7 +21,7 @@ import { findMissing } from '../../src/host/tools.ts';
 import { inUserNamespace } from '../../src/host/user-namespace.ts';
 import { fileSha256 } from '../../src/host/files.ts';
 import { expectRefusal, expectSuccess } from '../badluck/program.ts';
-import { filledWorkspace, layers, mirror, warmUp } from '../badluck/workspaces.ts';
+import { filledWorkspace, layers, smallMirror, warmUp } from '../badluck/workspaces.ts';
 import { buildApk, makeKey, paxHeader, rawTarEntry, tarEnd, writeRepository } from '../helpers/apks.ts';
 import { mirrorLine } from '../helpers/debs.ts';
 import { lacks } from '../helpers/needs.ts';
@@ -65,7 +65,7 @@ describe.skipIf(reason !== undefined)(
       checkout = join(directory, 'checkout');
       copyCheckout(checkout, layers);
       const packages = join(directory, 'packages');
-      cpSync(mirror, packages, { recursive: true });
+      cpSync(smallMirror, packages, { recursive: true });
       onDebian = [...small, '--base', 'debian-12', '--mirror', mirrorLine(packages)];
       overlay = join(directory, 'overlay');
       writeOverlay(overlay);

@@ -8,6 +8,7 @@ import type { Vm } from '../helpers/qemu.ts';
 import type { Frozen, MachineOptions } from './frozen.ts';
 import { goOn } from './frozen.ts';
 import type { Started, StartOptions } from './start.ts';
+import { inspect } from './power-cuts.ts';
 import { startUntilUp } from './start.ts';
 
 /** What `treeline status --json` says, as far as these tests read it. */
@@ -32,6 +33,8 @@ export interface FaultyMachine {
   setDeadline(seconds: number): Promise<void>;
   /** As if the version on trial had been started in vain, all times but one: starts are what takes the time. */
   leaveOneTry(): Promise<void>;
+  /** Switches it off without a word, once its disk has everything, and looks at that from outside: what is amiss with it. */
+  cutAndInspect(): Promise<string[]>;
   /** Ends it and removes its disk. */
   remove(): Promise<void>;
 }
@@ -76,6 +79,11 @@ export async function startFaultyMachine(
     async leaveOneTry() {
       await text(`mount -o remount,rw /boot && sed -i 's/^treeline_tries=3$/treeline_tries=1/' /boot/grub/grubenv &&
         mount -o remount,ro /boot && treeline status --json | grep -q '"triesLeft":1'`);
+    },
+    async cutAndInspect() {
+      await text('sync');
+      await vm.kill();
+      return (await inspect(disk)).problems;
     },
     async remove() {
       await vm.kill();

@@ -69,15 +69,7 @@ async function planMachine(
   const sshPort = await chooseSshPort(options.port);
   const { accelerator, reason } = await chooseAccelerator(host);
   return {
-    machine: {
-      accelerator,
-      memory,
-      disks: [image, ...disk],
-      firmware,
-      sshPort,
-      console: 'terminal',
-      atReboot: 'restart',
-    },
+    machine: { accelerator, memory, disks: [image, ...disk], firmware, sshPort, console: 'terminal' },
     reason,
   };
 }

@@ -12,8 +12,6 @@ export interface Machine {
   sshPort: number;
   /** `terminal`: standard input and output, with QEMU's own keys behind ctrl-a. `pipe`: the bytes alone. */
   console: 'terminal' | 'pipe';
-  /** What a restart of the guest does: it starts again in this QEMU, or QEMU exits with code 0. */
-  atReboot: 'restart' | 'exit';
 }
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -40,7 +38,7 @@ export function qemuArguments(machine: Machine): string[] {
       '-machine',
       'q35',
       '-accel',
-      acceleratorArgument(machine),
+      acceleratorArguments[machine.accelerator],
       '-cpu',
       machine.processor ?? fullProcessor(machine.accelerator),
     ],
@@ -52,19 +50,14 @@ export function qemuArguments(machine: Machine): string[] {
     ...['-device', 'virtio-net-pci,netdev=net0,romfile='],
     ...['-device', 'virtio-rng-pci'],
     ...consoleArguments(machine.console),
-    ...(machine.atReboot === 'exit' ? ['-no-reboot'] : []),
   ];
 }
 
 /**
  * tb-size (MiB of translated code): with the default of about 1 GiB, a reboot in a guest of 128 MiB stands nearly still
- * in QEMU 7.2 where the new kernel copies itself over memory that held the old one's code. Up to 256 it does not, but a
- * start then translates its code several times over: it takes a sixth longer.
+ * in QEMU 7.2 where the new kernel copies itself over memory that held the old one's code. Up to 256 it does not.
  */
-function acceleratorArgument({ accelerator, atReboot }: Machine): string {
-  if (accelerator === 'kvm') return 'kvm';
-  return atReboot === 'restart' ? 'tcg,tb-size=128' : 'tcg,tb-size=1024';
-}
+const acceleratorArguments: Readonly<Record<Accelerator, string>> = { kvm: 'kvm', tcg: 'tcg,tb-size=128' };
 
 const fullProcessor = (accelerator: Accelerator): string => (accelerator === 'kvm' ? 'host' : 'max');
 

@@ -21,12 +21,7 @@ export async function openMachineGround(
 ): Promise<Ground> {
   const { accelerator, reason } = await chooseAccelerator(host);
   const firmware = uefi ? await findUefiFirmware() : ({ kind: 'bios' } as const);
-  const machine: Omit<Machine, 'disks'> = {
-    ...{ accelerator, memory, firmware, sshPort: 0 },
-    console: 'pipe',
-    // Each start has a QEMU of its own.
-    atReboot: 'exit',
-  };
+  const machine: Omit<Machine, 'disks'> = { accelerator, memory, firmware, sshPort: 0, console: 'pipe' };
   const downloads = new Downloads();
   const server = await serveDirectory({
     mounts: { '/': host.workspace.output },

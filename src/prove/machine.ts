@@ -81,7 +81,7 @@ class QemuGuest implements Guest {
         program: 'qemu-system-x86_64',
         args: [
           ...qemuArguments(this.#machine),
-          ...['-chardev', `socket,id=shell,path=${line.path}`, '-serial', 'chardev:shell'],
+          ...['-chardev', `socket,id=shell,path=${line.path}`, '-serial', 'chardev:shell', '-no-reboot'],
         ],
         env: { TMPDIR: this.#scratch },
       },

@@ -144,7 +144,7 @@ describe.skipIf(reason !== undefined)(
           hook,
           `#!/bin/sh
 set -e
-for file in /usr/bin/hello /usr/bin/busybox /usr/share/treeline/packages; do
+for file in /usr/bin/hello /usr/lib/x86_64-linux-gnu/libm.so.6 /usr/share/treeline/packages; do
 	echo changed >>"$file"
 	chmod 0700 "$file"
 done
@@ -165,9 +165,11 @@ done
           'ls',
           changed,
           '/usr/bin/hello',
-          '/usr/bin/busybox',
+          '/usr/lib/x86_64-linux-gnu/libm.so.6',
         ]);
-        expect(stdout).toMatch(/^-00711 7 0 +\d+ \/usr\/bin\/hello\n-00700 0 0 +\d+ \/usr\/bin\/busybox$/);
+        expect(stdout).toMatch(
+          /^-00711 7 0 +\d+ \/usr\/bin\/hello\n-00700 0 0 +\d+ \/usr\/lib\/x86_64-linux-gnu\/libm\.so\.6$/,
+        );
         await execa('ostree', [repository, 'fsck', '--quiet']);
         await execa('ostree', [repository, 'refs', '--force', `--create=${manifest.ref}`, manifest.commit]);
         await runScriptText('build-lxc', options);

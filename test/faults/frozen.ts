@@ -44,18 +44,26 @@ export async function resume(
   extraArgs: readonly string[] = [],
 ): Promise<Vm> {
   await diskOver(base, disk);
-  return powerOn(disk, machine, ['-incoming', `exec:cat ${state}`, ...extraArgs]);
+  return powerOn(disk, machine, [...goingOn(state), ...extraArgs]);
 }
 
-/** The same for a machine that is to live on in the present: its clock stood still with it. */
-export async function goOn(frozen: Frozen, disk: string): Promise<Vm> {
-  const vm = await resume(frozen, disk);
+/** QEMU's arguments for a machine that goes on from a saved state. */
+export const goingOn = (state: string): string[] => ['-incoming', `exec:cat ${state}`];
+
+/** Brings a machine that went on into the present: its clock stood still with it. */
+export async function setClock(vm: Vm): Promise<void> {
   // QEMU's hardware clock is this machine's.
   await vm.sshText('hwclock -s -u -f /dev/rtc0');
+}
+
+/** Goes on with a machine that is to live in the present. */
+export async function goOn(frozen: Frozen, disk: string): Promise<Vm> {
+  const vm = await resume(frozen, disk);
+  await setClock(vm);
   return vm;
 }
 
-/** The same, so that it can be frozen again. */
+/** The machine goes on, and can be frozen again. */
 export const resumeFreezable = (frozen: Frozen, directory: string): Promise<Vm> =>
   resume(frozen, diskIn(directory), monitorArguments(directory));
 

@@ -8,6 +8,7 @@ import { partitionsOf } from './disk-check.ts';
 import { diskIn, diskOver, rawDisk } from './disks.ts';
 import type { Rehearsal } from './power-cuts.ts';
 import { seededRandom } from './random.ts';
+import { goingOn, setClock } from './frozen.ts';
 import { saysHealth } from './start.ts';
 import type { Loss, WriteLog } from './write-log.ts';
 import { applyRequests, loggedDisk, losses, readWriteLog, survivors } from './write-log.ts';
@@ -34,37 +35,34 @@ export interface LossPoint {
 }
 
 /** Upgrades a machine and starts the new version, with a disk that notes everything. Throws where that fails. */
-export async function recordUpgrade(directory: string, rehearsal: Rehearsal): Promise<Recording> {
+export async function recordUpgrade(directory: string, { running, port, to }: Rehearsal): Promise<Recording> {
   await mkdir(directory);
   const base = join(directory, 'base.img');
-  await rawDisk(rehearsal.disk, base);
+  await rawDisk(running.disk, base);
   const disk = diskIn(directory);
   await diskOver(base, disk);
   const logFile = (number: number): string => join(directory, `writes-${number}`);
-  const start = async (number: number): Promise<Vm> => {
+  const start = async (number: number, extraArgs: readonly string[] = []): Promise<Vm> => {
     await writeFile(logFile(number), '');
-    const vm = await startVm({
-      ...rehearsal.machine,
-      extraArgs: loggedDisk(disk, logFile(number)),
+    return startVm({
+      ...running.machine,
+      extraArgs: [...loggedDisk(disk, logFile(number)), ...extraArgs],
     });
-    await vm.waitFor(saysHealth);
-    return vm;
   };
 
-  const old = await start(0);
+  const old = await start(0, goingOn(running.state));
+  await setClock(old);
   const { size } = await stat(logFile(0));
-  const { exitCode, stdout, stderr } = await old.ssh(
-    `treeline upgrade --url http://10.0.2.2:${rehearsal.port}`,
-    {
-      timeoutMs: 300_000,
-    },
-  );
+  const { exitCode, stdout, stderr } = await old.ssh(`treeline upgrade --url http://10.0.2.2:${port}`, {
+    timeoutMs: 300_000,
+  });
   if (exitCode !== 0) throw new Error(`the upgrade fails: ${stdout}${stderr}`);
   await old.ssh('reboot');
   await old.waitExit();
   const fresh = await start(1);
+  await fresh.waitFor(saysHealth);
   const version = await fresh.sshText('treeline version; sync');
-  if (version !== rehearsal.to.version) throw new Error(`${version} runs, not ${rehearsal.to.version}`);
+  if (version !== to.version) throw new Error(`${version} runs, not ${to.version}`);
   await sleep(500);
   await fresh.kill();
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorkspace } from '../../src/host/workspace.ts';
-import { artifact, measured, seconds } from '../e2e/figures.ts';
+import { measured, seconds } from '../e2e/figures.ts';
 import { givenImages } from '../e2e/given.ts';
 import { large } from './changes.ts';
 import { keepDisk } from './disks.ts';
@@ -43,8 +43,8 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
     // A download that lasts two seconds or so.
     server = await serveDirectory(updates.served, { bytesPerSecond: 4 << 20 });
     rehearsal = {
-      ...{ disk: artifact(versions.first.vm, '.img'), machine: { key: images.key, memory: 256 } },
-      ...{ served: updates.served, port: server.port, from, to },
+      ...{ running: images.running, from, to },
+      ...{ served: updates.served, port: server.port },
     };
   });
   afterAll(async () => {
@@ -92,7 +92,11 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       if (number % 8 !== 4 && !mended && scale.only === 0)
         return { problems, result: `${next}, not started` };
       const url = `http://10.0.2.2:${server.port}`;
-      const { runs, starts, problems: more } = await recover({ ...rehearsal, url }, disk);
+      const {
+        runs,
+        starts,
+        problems: more,
+      } = await recover({ ...rehearsal, machine: images.running.machine, url }, disk);
       const how = mended ? ', mended by the initramfs' : '';
       return { problems: more, result: `${runs ?? 'nothing runs'}, starts: ${starts}${how}` };
     };

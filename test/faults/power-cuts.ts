@@ -8,7 +8,7 @@ import type { DiskReport } from './disk-check.ts';
 import { inspectDisk } from './disk-check.ts';
 import { diskIn, diskOver, rawDisk } from './disks.ts';
 import type { Frozen, MachineOptions } from './frozen.ts';
-import { freeze, powerOn, resume, resumeFreezable, startFreezable } from './frozen.ts';
+import { freeze, powerOn, resume, resumeFreezable, setClock } from './frozen.ts';
 import { seededRandom } from './random.ts';
 import { saysHealth, saysReady, startUntilUp } from './start.ts';
 
@@ -68,9 +68,8 @@ export interface Rehearsed {
 }
 
 export interface Rehearsal {
-  /** Of the old version, QCOW2 or raw; it stays as it is. */
-  disk: string;
-  machine: MachineOptions;
+  /** A machine that runs the old version, and was found well. */
+  running: Frozen;
   /** What a web server on this port of the host serves: `to` is what it offers. */
   served: string;
   port: number;
@@ -83,7 +82,8 @@ export interface Rehearsal {
  * is a file on the web server that it waits for, so that nothing but itself is busy then. Throws where the upgrade fails.
  */
 export async function rehearse(directory: string, rehearsal: Rehearsal): Promise<Rehearsed> {
-  const { machine, served, port, from, to } = rehearsal;
+  const { running, served, port, from, to } = rehearsal;
+  const { machine } = running;
   const url = `http://10.0.2.2:${port}`;
   const lengths = new Map<string, number>();
   await mkdir(directory, { recursive: true });
@@ -99,9 +99,8 @@ export async function rehearse(directory: string, rehearsal: Rehearsal): Promise
   };
 
   const before = await place('before');
-  await diskOver(rehearsal.disk, diskIn(before));
-  const first = await startFreezable(before, machine);
-  await first.waitFor(saysHealth);
+  const first = await resumeFreezable(running, before);
+  await setClock(first);
   await onSign(
     first,
     'upgrade',

@@ -9,7 +9,6 @@ const machine: Machine = {
   firmware: { kind: 'bios' },
   sshPort: 2222,
   console: 'terminal',
-  atReboot: 'restart',
 };
 
 /** The value behind each occurrence of an option. */
@@ -62,13 +61,6 @@ describe('qemuArguments', () => {
   it('keeps little translated code, so that a guest can reboot', () => {
     expect(values(qemuArguments(machine), '-accel')).toEqual(['tcg,tb-size=128']);
     expect(values(qemuArguments({ ...machine, accelerator: 'kvm' }), '-accel')).toEqual(['kvm']);
-    expect(qemuArguments(machine)).not.toContain('-no-reboot');
-  });
-
-  it('keeps all of it where QEMU ends when the guest restarts', () => {
-    const args = qemuArguments({ ...machine, atReboot: 'exit' });
-    expect(values(args, '-accel')).toEqual(['tcg,tb-size=1024']);
-    expect(args).toContain('-no-reboot');
   });
 
   it('doubles the commas of paths, which QEMU would take for the end', () => {

@@ -24,7 +24,7 @@ export interface VmOptions {
   uefi?: boolean;
   /** More disks, behind the image. */
   disks?: readonly Disk[];
-  /** Added to QEMU's arguments. */
+  /** More of QEMU's arguments, before the others. */
   extraArgs?: readonly string[];
   key?: KeyPair;
 }
@@ -60,6 +60,8 @@ export async function startVm(options: VmOptions): Promise<Vm> {
   const monitor = join(directory, 'monitor');
   const key = options.key ?? (await testKeyPair());
   const args = [
+    // A device of theirs has the place on the bus that the image's would have.
+    ...(options.extraArgs ?? []),
     ...qemuArguments({
       accelerator: 'tcg',
       processor,
@@ -68,10 +70,8 @@ export async function startVm(options: VmOptions): Promise<Vm> {
       firmware: options.uefi === true ? await findUefiFirmware() : { kind: 'bios' },
       sshPort: 0,
       console: 'pipe',
-      atReboot: 'exit',
     }),
-    ...['-qmp', `unix:${monitor},server=on,wait=off`],
-    ...(options.extraArgs ?? []),
+    ...['-qmp', `unix:${monitor},server=on,wait=off`, '-no-reboot'],
   ];
   const child = execa('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
     env: { TMPDIR: directory },

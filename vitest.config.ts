@@ -19,6 +19,8 @@ const [first, then] = [
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
+    // What is waited for comes some time; the limit of its test ends the wait.
+    expect: { poll: { timeout: 100_000 } },
     projects: [
       // Files share a process: to load the sources anew for each took longer than the tests.
       level('unit', { ...first, testTimeout: 120_000, hookTimeout: 120_000, isolate: false }),

@@ -93,8 +93,9 @@ image_settings=$WORK/image.conf settings=$WORK/none available=$WORK/available bo
 fleet_lock_held=$WORK/held first_retry=0 last_retry=0
 treeline() {
 	trap 'kill $!; echo ended >>"$WORK/log"; exit 130' TERM
+	[ -z "$DEAF" ] || { trap 'DEAF=' TERM; echo begun >>"$WORK/log"; while [ -n "$DEAF" ]; do sleep 0.1; done; trap - TERM; exec sleep 1000; }
 	echo "treeline: $*"
-	[ -z "$SLOW" ] || { sleep 60 & wait; }
+	[ -z "$SLOW" ] || { sleep 1000 & wait; }
 	case "$*" in *--apply*)
 		[ ! -e "$WORK/deny" ] || { rm "$WORK/deny"; exit 4; }
 		[ -z "$BROKEN" ] || exit 1
@@ -149,6 +150,12 @@ upgrade_forever`;
       await aWhile();
       expect(await stop()).toBe(0);
       expect(log()).toBe('ended\n');
+    });
+
+    it('ends what has lost the first signal, as a shell that is just being started does', async () => {
+      start('http://updates.example.org', { env: { DEAF: 'yes' } });
+      await expect.poll(log).toBe('begun\n');
+      expect(await stop()).toBe(0);
     });
 
     const reboots = { UPGRADE_REBOOT: 'yes' };

@@ -34,6 +34,7 @@ check_boot() {
 }
 
 finish() {
+	trap '' INT TERM
 	end_check
 	rm -rf "$work"
 	release_lock

@@ -211,6 +211,7 @@ remove_litter() {
 }
 
 finish_upgrade() {
+	trap '' INT TERM
 	[ -n "${has_lock:-}" ] || return 0
 	stop_downloads
 	take_back_trial

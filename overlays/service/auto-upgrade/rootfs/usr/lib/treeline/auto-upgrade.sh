@@ -116,10 +116,8 @@ run() {
 
 end() {
 	trap '' TERM INT
-	if [ -n "$child" ]; then
-		kill "$child" 2>/dev/null
-		wait "$child"
-	fi
+	# Again until it has ended: a signal that comes right after the fork finds the shell's own handler, and is lost.
+	while [ -n "$child" ] && kill "$child" 2>/dev/null; do sleep 0.2; done
 	rm -f "$output"
 	exit 0
 }

@@ -1,6 +1,6 @@
 import { proxyVariables } from './host/environment.ts';
 import { pathToFileURL } from 'node:url';
-import { allCommandsEnded } from './host/command.ts';
+import { allWorkSettled } from './host/under-way.ts';
 import { TreelineError } from './host/errors.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/host.ts';
@@ -35,7 +35,7 @@ export async function probeBase(host: Host, overlays: string): Promise<Probe> {
   const answers = indexes.map((index) => ask(asking, index));
   const first = await firstThatAnswers(answers);
   enough.abort();
-  await allCommandsEnded();
+  await allWorkSettled();
   host.signal.throwIfAborted();
   if (first !== undefined) return { base: 'alpine', findings: [first.finding] };
   return { base: 'debian', findings: (await Promise.all(answers)).map(({ finding }) => finding) };

@@ -19,7 +19,7 @@ import { presentProofs, readProveOptions, requireProved } from './cli/prove.ts';
 import { presentReproduction, readReproduceOptions, requireSame } from './cli/reproduce.ts';
 import { readSettings } from './cli/settings.ts';
 import { bootImage } from './guest/boot.ts';
-import { allCommandsEnded } from './host/command.ts';
+import { allWorkSettled } from './host/under-way.ts';
 import { TreelineError } from './host/errors.ts';
 import { listNames, pathExists, remove } from './host/files.ts';
 import type { Host } from './host/host.ts';
@@ -409,7 +409,7 @@ async function holdingWorkspace(
   } catch (error) {
     // What else the build was doing at that time must not write on while its files are removed.
     failed.abort();
-    await allCommandsEnded();
+    await allWorkSettled();
     throw explainingDamage(namingFullDisk(error, [workspace.state, workspace.output]), workspace);
   } finally {
     // What cannot be removed now is removed by the next build.

@@ -4,6 +4,7 @@ import { minimalEnvironment } from './environment.ts';
 import { TreelineError } from './errors.ts';
 import type { BuildLog } from './log.ts';
 import { missingToolError } from './tools.ts';
+import { underWay } from './under-way.ts';
 
 /** A program and its arguments; never a shell string. */
 export interface Command {
@@ -58,18 +59,7 @@ export function runCommand(
   command: Command,
   { log, signal }: { log: BuildLog; signal: AbortSignal },
 ): Promise<CommandOutput> {
-  const ended = runChain(command, { log, signal });
-  running.add(ended);
-  const forget = (): void => void running.delete(ended);
-  ended.then(forget, forget);
-  return ended;
-}
-
-const running = new Set<Promise<unknown>>();
-
-/** Resolves when no command runs any more. After an abort: when nothing writes any more. */
-export async function allCommandsEnded(): Promise<void> {
-  while (running.size > 0) await Promise.allSettled(running);
+  return underWay(runChain(command, { log, signal }));
 }
 
 async function runChain(

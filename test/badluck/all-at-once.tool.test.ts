@@ -8,6 +8,7 @@ import { mirrorLine } from '../helpers/debs.ts';
 import { addBusybox } from '../helpers/trees.ts';
 import { kernelModule } from '../tree/kernel-module.ts';
 import { checkout, expectSuccess, runProgram } from './program.ts';
+import { slowPrograms } from './slow-programs.ts';
 import { kernelFiles, makeSmallMirror } from './small-packages.ts';
 import {
   checkRepository,
@@ -21,20 +22,8 @@ import {
 const targets = ['vm', 'lxc', 'ovz'] as const;
 const inRelease = ['--target', 'vm', '--target', 'lxc', '--target', 'ovz'];
 
-/**
- * Programs that make what the images of one command share, each a while slower: the moment in which another image could
- * see a part of it is never missed. They lie where a build's PATH begins.
- */
-function slowPrograms(): readonly string[] {
-  const directory = temporaryDirectory();
-  const when: Record<string, string> = { mknod: '*', tar: '*--extract*', ostree: '*" init "*|*" config "*' };
-  for (const [name, cases] of Object.entries(when)) {
-    const text = `#!/bin/sh\ncase " $* " in ${cases}) sleep 0.1 ;; esac\nexec /usr/bin/${name} "$@"\n`;
-    writeFileSync(join(directory, name), text, { mode: 0o755 });
-  }
-  const mount = 'mount --bind "$0" /usr/local/sbin && exec "$@"';
-  return ['unshare', '--mount', 'sh', '-c', mount, directory];
-}
+/** Programs that make what the images of one command share: the moment in which another one sees a part is never missed. */
+const slowly = { mknod: '*', tar: '*--extract*', ostree: '*" init "*|*" config "*' };
 
 /** A disk of 110 MiB: every image is read and hashed. */
 function smallLayout(): string {
@@ -104,7 +93,7 @@ describe.skipIf(cannotInstall !== undefined)(
         ['--base', 'debian-12', '--mirror', mirrorLine(debian), '--overlay', hooks],
         ['--base', 'alpine-v3.19', '--mirror', alpineMirror(alpine), '--overlay', alpine, '--overlay', hooks],
       ];
-      const under = slowPrograms();
+      const under = slowPrograms(0.1, slowly);
       const layout = ['--layout', smallLayout()];
       const inWorkspace = ['--workspace', workspace];
       for (const base of bases) {

@@ -34,7 +34,7 @@ const smallPackages: Readonly<Record<string, string>> = {
 
 /** Kept from run to run, as a user's workspace is; every test gets copies. */
 const shared = join(import.meta.dirname, '../../node_modules/.cache/treeline-badluck');
-const warm = (target: SmallTarget): string => join(shared, target);
+const warm = (target: SmallTarget): string => join(contents, target);
 type SmallTarget = 'vm' | 'lxc';
 /** Test files run side by side: who reads or writes the shared workspace holds this. */
 const exclusive = ['flock', join(shared, 'lock')];
@@ -109,6 +109,7 @@ async function withExclusive(work: () => Promise<void>): Promise<void> {
 export function makeLayers(): void {
   mkdirSync(shared, { recursive: true });
   if (existsSync(contents)) return;
+  removeOldContents();
   const whole = mkdtempSync(join(shared, 'new-'));
   makeSmallMirror(join(whole, basename(smallMirror)));
   const fresh = join(whole, basename(layers));
@@ -122,6 +123,16 @@ export function makeLayers(): void {
   } catch {
     // Another test file was first.
     rmSync(whole, { recursive: true });
+  }
+}
+
+/** Those of other states of the layers, unless somebody may still use them. */
+function removeOldContents(): void {
+  const yesterday = Date.now() - 86_400_000;
+  for (const name of readdirSync(shared)) {
+    const path = join(shared, name);
+    if (name !== 'lock' && lstatSync(path).mtimeMs < yesterday)
+      rmSync(path, { recursive: true, force: true });
   }
 }
 

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Ended } from '../badluck/program.ts';
 import { checkout, expectRefusal, expectSuccess, runProgram, script } from '../badluck/program.ts';
+import { slowPrograms } from '../badluck/slow-programs.ts';
 import {
   builtWorkspace,
   checkRepository,
@@ -39,10 +40,18 @@ interface Started {
   ended: Promise<Ended & { signal: string | null }>;
 }
 
+/** So that none of them is over before it is seen. */
+const slowly = {
+  'apt-get': '*" download "*',
+  ostree: '*" commit "*|*" checkout "*|*" static-delta "*',
+  tar: '*--create*',
+};
+
 /** Starts a command in a process group of its own, as an interactive shell does. */
 function start(name: string, workspace: string, options: readonly string[] = []): Started {
+  const [first, ...under] = slowPrograms(0.2, slowly);
   const args = [script(name), '--workspace', workspace, ...smallTree, '--json', ...options];
-  const child = spawn(process.execPath, args, {
+  const child = spawn(first!, [...under, process.execPath, ...args], {
     cwd: checkout,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import PQueue from 'p-queue';
 import { downloadFromAny } from '../../host/download.ts';
 import { TreelineError } from '../../host/errors.ts';
 import { makeDirectory, markUsed, move, pathExists, readBytes, remove, sha256 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
+import { sideBySide } from '../../host/side-by-side.ts';
 import type { LockedPackage, Recipe } from '../../model.ts';
 import { throughRootLinks } from '../../recipe/tree-paths.ts';
 import { cacheName } from '../cache-name.ts';
@@ -75,7 +75,10 @@ export async function fetchPackages(
     turns.set(entry.checksum, turn);
     return turn;
   };
-  return new PQueue({ concurrency: 6 }).addAll(wanted.map((entry) => () => inTurn(entry)));
+  return sideBySide(
+    wanted.map((entry) => () => inTurn(entry)),
+    6,
+  );
 }
 
 /** Both names of a file that lies below /usr in every tree, but need not in its package. */

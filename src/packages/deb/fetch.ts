@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import PQueue from 'p-queue';
 import { TreelineError } from '../../host/errors.ts';
 import {
   fileSha256,
@@ -14,6 +13,7 @@ import {
   remove,
 } from '../../host/files.ts';
 import type { Host } from '../../host/host.ts';
+import { sideBySide } from '../../host/side-by-side.ts';
 import type { Lock, LockedPackage, PackageSet, Recipe } from '../../model.ts';
 import type { PackageOptions } from '../backend.ts';
 import { cacheName } from '../cache-name.ts';
@@ -48,14 +48,13 @@ async function missingPackages(
   packages: readonly LockedPackage[],
   pathOf: (entry: LockedPackage) => string,
 ): Promise<LockedPackage[]> {
-  const queue = new PQueue({ concurrency: 4 });
   const checks = packages.map((entry) => async () => {
     const path = pathOf(entry);
     const intact = (await pathExists(path)) && (await fileSha256(path)) === digestOf(entry);
     await (intact ? markUsed(path) : remove(path));
     return intact ? [] : [entry];
   });
-  return (await queue.addAll(checks)).flat();
+  return (await sideBySide(checks, 4)).flat();
 }
 
 /** `apt-get download` fetches, resumes what was interrupted, and verifies against the signed index; so do we, again. */

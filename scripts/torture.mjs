@@ -20,7 +20,8 @@ damaged downloads, full disks. Needs root. Says at its end what was tried, how o
   --seed N      the moments that this seed gives; without it a new one, which is printed
   --only N -t 'cut N'   one point of a seed again
   --keep DIR    where the disks of failures go (.treeline/torture)
-  NAME          only the files of test/faults whose names hold this: power-cut, build-kills, interruption, broken, conditions
+  NAME          only the files of test/faults whose names hold this: power-cut, build-kills, interruption,
+                broken, conditions
 
 Exit code 1 where anything failed, 2 where an option is wrong.`;
 

@@ -13,7 +13,7 @@ import { kernelFiles, makeSmallMirror } from './small-packages.ts';
 import {
   checkRepository,
   layers,
-  makeLayers,
+  makeContents,
   smallLayers,
   stateOf,
   temporaryDirectory,
@@ -84,7 +84,7 @@ describe.skipIf(cannotInstall !== undefined)(
   `all targets of both bases at once${cannotInstall === undefined ? '' : ` (skipped: ${cannotInstall})`}`,
   () => {
     it('share devices, repository and apk without ever seeing a part of them', async () => {
-      makeLayers();
+      makeContents();
       const workspace = temporaryDirectory();
       const [hooks, alpine, debian] = [temporaryDirectory(), temporaryDirectory(), temporaryDirectory()];
       makeSmallMirror(debian, 'kernel');

@@ -11,33 +11,20 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expectRefusal, expectSuccess, runProgram } from './program.ts';
+import { expectRefusal, runProgram } from './program.ts';
 import {
+  buildSmall,
   builtWorkspace,
-  checkRepository,
+  expectGoodBuild,
   filledWorkspace,
   forgetUnpacked,
   refPrefix,
   smallTree,
   stateOf,
-  undisturbedCommit,
   warmUp,
 } from './workspaces.ts';
 
 beforeAll(() => warmUp());
-
-const build = (workspace: string, ...options: string[]) =>
-  runProgram('build-lxc', ['--workspace', workspace, ...smallTree, ...options]);
-
-async function expectGoodBuild(workspace: string): Promise<void> {
-  const ended = await build(workspace);
-  expectSuccess(ended);
-  expect(stateOf(workspace)).toMatchObject({
-    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
-    unfinished: [],
-  });
-  checkRepository(workspace);
-}
 
 /** The files of a directory that `choose` picks, with all below. */
 function filesIn(directory: string, choose: (path: string) => boolean): string[] {
@@ -59,7 +46,7 @@ describe('a damaged cache', () => {
     const packages = filesIn(join(workspace, '.treeline/cache/packages'), (path) => path.endsWith('.deb'));
     expect(packages).toHaveLength(1);
     truncateSync(packages[0]!, 5000);
-    const offline = await build(workspace, '--offline');
+    const offline = await buildSmall(workspace, ['--offline']);
     expectRefusal(offline, { exitCode: 1, says: ['busybox-static'], hint: ['without --offline'] });
     await expectGoodBuild(workspace);
   });
@@ -120,7 +107,7 @@ describe('a damaged repository', () => {
     removeObject(workspace);
     for (const path of forget) rmSync(join(workspace, path), { recursive: true });
     const before = stateOf(workspace);
-    const refused = await build(workspace, '--flat');
+    const refused = await buildSmall(workspace, ['--flat']);
     const repository = join(workspace, '.treeline/repo');
     expectRefusal(refused, {
       exitCode: 1,
@@ -138,7 +125,7 @@ describe('a damaged repository', () => {
     const workspace = builtWorkspace();
     const before = stateOf(workspace);
     rmSync(join(workspace, '.treeline/repo/config'));
-    const ended = await build(workspace);
+    const ended = await buildSmall(workspace);
     expect(ended.stderr).not.toMatch(/\n\s+at /);
     expect(stateOf(workspace).refs).toEqual(before.refs);
   });
@@ -195,7 +182,7 @@ it('a lost signing key is not replaced silently', async () => {
   const before = stateOf(workspace);
   const secret = join(workspace, '.treeline/keys/private-keys-v1.d');
   renameSync(secret, `${secret}.lost`);
-  expectRefusal(await build(workspace), {
+  expectRefusal(await buildSmall(workspace), {
     exitCode: 1,
     says: ['.treeline/keys holds no secret key'],
     hint: ['backup'],

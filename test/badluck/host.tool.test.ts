@@ -8,8 +8,9 @@ import { serveDirectory } from '../faults/static-server.ts';
 import type { Ended, How } from './program.ts';
 import { checkout, expectRefusal, expectSuccess, runProgram, script } from './program.ts';
 import {
+  buildSmall,
   builtWorkspace,
-  checkRepository,
+  expectGoodBuild,
   filledWorkspace,
   forgetUnpacked,
   refPrefix,
@@ -25,23 +26,6 @@ import {
 beforeAll(() => warmUp());
 
 const nothingBuilt = { refs: {}, output: [], unfinished: [] };
-const build = (workspace: string, options: readonly string[] = [], how: How = {}): Promise<Ended> =>
-  runProgram('build-lxc', ['--workspace', workspace, ...smallTree, ...options], how);
-
-async function expectGoodBuild(
-  workspace: string,
-  options: readonly string[] = [],
-  how: How = {},
-): Promise<void> {
-  const ended = await build(workspace, options, how);
-  expectSuccess(ended);
-  expect(stateOf(workspace)).toMatchObject({
-    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
-    unfinished: [],
-  });
-  checkRepository(workspace);
-}
-
 describe('missing host tools', () => {
   /** Hides programs in a mount namespace: a file that nobody can execute lies over each. */
   const without = (programs: readonly string[]): How => {
@@ -59,7 +43,7 @@ describe('missing host tools', () => {
 
   it('are all named at once, with the packages that have them', async () => {
     const workspace = filledWorkspace();
-    const ended = await build(workspace, [], without(['mksquashfs', 'ostree', 'bwrap']));
+    const ended = await buildSmall(workspace, [], without(['mksquashfs', 'ostree', 'bwrap']));
     expectRefusal(ended, {
       exitCode: 1,
       says: ['mksquashfs', 'ostree', 'bwrap'],
@@ -99,7 +83,7 @@ describe('no space left', () => {
     const used = (blocks - bfree) * bsize;
     for (const room of [0, 1, 3]) {
       resize(used + room * mebibyte);
-      const ended = await build(path);
+      const ended = await buildSmall(path);
       const says = ['no space left on the disk', `the disk of ${path}/.treeline has`];
       expectRefusal(ended, { exitCode: 1, says, hint: ['Free some space', '--workspace DIR'] });
       expect(stateOf(path)).toEqual(nothingBuilt);
@@ -113,7 +97,7 @@ describe('no space left', () => {
     const workspace = filledWorkspace();
     for (const size of [mebibyte / 2, 2 * mebibyte]) {
       resize(size);
-      const ended = await build(workspace, ['--output', path]);
+      const ended = await buildSmall(workspace, ['--output', path]);
       const says = ['no space left on the disk', `the disk of ${path} has`];
       expectRefusal(ended, { exitCode: 1, says, hint: ['Free some space'] });
       expect(stateOf(workspace)).toEqual(nothingBuilt);
@@ -173,7 +157,7 @@ describe('no network', () => {
 
   it('is told with --offline where the cache is empty', async () => {
     const workspace = temporaryDirectory();
-    const ended = await build(workspace, ['--offline'], offline);
+    const ended = await buildSmall(workspace, ['--offline'], offline);
     expectRefusal(ended, { exitCode: 1, says: ['offline', 'no package lists'], hint: ['without --offline'] });
     expect(stateOf(workspace)).toEqual(nothingBuilt);
   });
@@ -221,7 +205,7 @@ describe('a place that cannot be written to', () => {
       'mount --bind -o ro "$0" "$0"; exec "$@"',
       workspace,
     ];
-    expectRefusal(await build(workspace, [], { under: readOnly }), {
+    expectRefusal(await buildSmall(workspace, [], { under: readOnly }), {
       exitCode: 1,
       says: [workspace, 'read-only'],
       hint: ['--workspace DIR'],
@@ -232,7 +216,7 @@ describe('a place that cannot be written to', () => {
   it('is refused: everything, to those who are not root and have no ids of their own', async () => {
     const workspace = temporaryDirectory();
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    expectRefusal(await build(workspace, [], { under: nobody }), {
+    expectRefusal(await buildSmall(workspace, [], { under: nobody }), {
       exitCode: 1,
       says: ['as nobody', '65536 ids for nobody in /etc/subuid and /etc/subgid'],
       hint: ['usermod --add-subuids ', 'as root (sudo)'],

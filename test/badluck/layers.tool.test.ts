@@ -3,13 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeAll, expect, it } from 'vitest';
-import { expectRefusal, expectSuccess, runProgram } from './program.ts';
+import { expectRefusal, expectSuccess } from './program.ts';
 import {
+  buildSmall,
   checkRepository,
   filledWorkspace,
   refPrefix,
   fileDirectory,
-  smallTree,
   stateOf,
   temporaryDirectory,
   undisturbedCommit,
@@ -39,12 +39,10 @@ function layer(files: Record<string, string>): string {
 }
 
 const buildWith = (...overlays: readonly string[]) =>
-  runProgram('build-lxc', [
-    '--workspace',
+  buildSmall(
     workspace,
-    ...smallTree,
-    ...overlays.flatMap((path) => ['--overlay', path]),
-  ]);
+    overlays.flatMap((path) => ['--overlay', path]),
+  );
 
 it('a package that does not exist is named, with the line that asks for it', async () => {
   const mine = layer({ 'packages.list': '# mine\nbusybox-stattic\n' });
@@ -166,7 +164,7 @@ it('after all of them the next build works, and gives what an undisturbed one gi
   checkRepository(workspace);
   const copy = temporaryDirectory();
   execFileSync('cp', ['-a', join(workspace, '.treeline'), copy]);
-  expectSuccess(await runProgram('build-lxc', ['--workspace', copy, ...smallTree]));
+  expectSuccess(await buildSmall(copy));
   const { refs, unfinished } = stateOf(copy);
   expect(refs).toEqual({ [`${refPrefix}/lxc`]: undisturbedCommit('lxc') });
   expect(unfinished).toEqual([]);

@@ -15,9 +15,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, onTestFinished } from 'vitest';
+import { afterAll, expect, onTestFinished } from 'vitest';
 import { mirrorLine } from '../helpers/debs.ts';
-import { checkout, runProgram } from './program.ts';
+import type { Ended, How } from './program.ts';
+import { checkout, expectSuccess, runProgram } from './program.ts';
 import { makeSmallMirror } from './small-packages.ts';
 
 /**
@@ -54,7 +55,7 @@ export const smallTree = [...smallLayers, '--mirror', mirrorLine(smallMirror)];
 
 /** Fills the shared workspaces: packages and package lists are in their caches, and one image each was built there. */
 export async function warmUp(target: SmallTarget = 'lxc'): Promise<void> {
-  makeLayers();
+  makeContents();
   await withExclusive(async () => {
     await buildWarm(target);
     if (!hasHistory(target) && saysWhatWasBuilt(target)) return;
@@ -106,7 +107,7 @@ async function withExclusive(work: () => Promise<void>): Promise<void> {
 }
 
 /** Writes layers and packages where they are not there yet. */
-export function makeLayers(): void {
+export function makeContents(): void {
   mkdirSync(shared, { recursive: true });
   if (existsSync(contents)) return;
   removeOldContents();
@@ -225,6 +226,27 @@ export function stateOf(workspace: string): State {
     output: listAll(output).filter((path) => !path.startsWith('.staging')),
     unfinished: [...listAll(join(state, 'tmp')), ...listAll(join(output, '.staging'))],
   };
+}
+
+/** Builds the small tree for `lxc`. */
+export const buildSmall = (
+  workspace: string,
+  options: readonly string[] = [],
+  how: How = {},
+): Promise<Ended> => runProgram('build-lxc', ['--workspace', workspace, ...smallTree, ...options], how);
+
+/** Asserts that such a build works, and gives what an undisturbed one gives: in the end, or after whatever came before. */
+export async function expectGoodBuild(
+  workspace: string,
+  options: readonly string[] = [],
+  how: How = {},
+): Promise<void> {
+  expectSuccess(await buildSmall(workspace, options, how));
+  expect(stateOf(workspace)).toMatchObject({
+    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
+    unfinished: [],
+  });
+  checkRepository(workspace);
 }
 
 function listAll(directory: string): string[] {

@@ -14,11 +14,11 @@ import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectRefusal, expectSuccess, runProgram, script } from '../badluck/program.ts';
 import {
+  buildSmall,
   builtWorkspace,
   checkRepository,
   layers,
   refPrefix,
-  smallTree,
   stateOf,
   temporaryDirectory,
   undisturbedCommit,
@@ -39,7 +39,7 @@ async function cleaned(workspace: string, ...options: string[]): Promise<string>
 }
 
 async function built(workspace: string, ...options: string[]): Promise<string> {
-  const ended = await runProgram('build-lxc', ['--workspace', workspace, ...smallTree, ...options]);
+  const ended = await buildSmall(workspace, options);
   expectSuccess(ended);
   return stateOf(workspace).refs[ref]!;
 }
@@ -80,13 +80,7 @@ describe('npm run clean', () => {
     const repo = join(workspace, '.treeline/repo');
     for (const path of ['refs/heads/treeline', '../cache/commits'])
       rmSync(join(repo, path), { recursive: true });
-    const ended = await runProgram('build-lxc', [
-      '--workspace',
-      workspace,
-      ...smallTree,
-      '--offline',
-      '--json',
-    ]);
+    const ended = await buildSmall(workspace, ['--offline', '--json']);
     expect(stateOf(workspace).refs[ref]).toBe(undisturbedCommit('lxc'));
     const stages = ended.stdout
       .trim()

@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/model.ts';
 import { findMissing } from '../../src/host/tools.ts';
-import { layers, makeLayers, smallLayers } from '../badluck/workspaces.ts';
+import { layers, makeContents, smallLayers } from '../badluck/workspaces.ts';
 import { lacks } from '../helpers/needs.ts';
 import { inGuest, writeOverlay } from './overlay.ts';
 import { runScript, runScriptText } from './program.ts';
@@ -30,7 +30,7 @@ describe.skipIf(reason !== undefined)(
       overlay = join(directory, 'overlay');
       await writeOverlay(overlay);
       // The whole tree is built for the boot tests.
-      makeLayers();
+      makeContents();
       options = ['--workspace', join(directory, 'workspace'), '--overlay', overlay, ...smallLayers];
       printed = await runScriptText('build-lxc', options);
       const parent = join(directory, 'workspace/out/debian-12/x86_64/lxc');

@@ -7,8 +7,8 @@ import { diskIn, diskOver } from './disks.ts';
 import type { Vm } from '../helpers/qemu.ts';
 import type { Frozen, MachineOptions } from './frozen.ts';
 import { goOn } from './frozen.ts';
-import type { Started, StartOptions } from './start.ts';
 import { inspect } from './power-cuts.ts';
+import type { Started, StartOptions } from './start.ts';
 import { startUntilUp } from './start.ts';
 
 /** What `treeline status --json` says, as far as these tests read it. */

@@ -20,13 +20,13 @@ import { slowPrograms } from '../badluck/slow-programs.ts';
 import {
   builtWorkspace,
   checkRepository,
+  expectGoodBuild,
   filledWorkspace,
   forgetUnpacked,
   refPrefix,
   smallTree,
   stateOf,
   temporaryDirectory,
-  undisturbedCommit,
   warmUp,
 } from '../badluck/workspaces.ts';
 import { report, scale } from './scale.ts';
@@ -153,16 +153,6 @@ function coldWorkspace(): string {
   rmSync(join(workspace, '.treeline/cache/packages'), { recursive: true });
   forgetUnpacked(workspace);
   return workspace;
-}
-
-async function expectGoodBuild(workspace: string): Promise<void> {
-  const ended = await runProgram('build-lxc', ['--workspace', workspace, ...smallTree]);
-  expectSuccess(ended);
-  expect(stateOf(workspace)).toMatchObject({
-    refs: { [`${refPrefix}/lxc`]: undisturbedCommit('lxc') },
-    unfinished: [],
-  });
-  checkRepository(workspace);
 }
 
 interface Stop {

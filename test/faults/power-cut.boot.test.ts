@@ -85,7 +85,10 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
       recording = await recordUpgrade(join(directory, 'recording'), rehearsal);
     });
 
-    /** Of eight, one is started, at which writes to /boot were torn: a start takes a hundred times as long as a look. What the initramfs has to mend, only a start can prove. */
+    /**
+     * Of eight, one is started, at which writes to /boot were torn: a start takes a hundred times as long as a look. What the
+     * initramfs has to mend, only a start can prove.
+     */
     const judge = async (disk: string, number: number): Promise<{ problems: string[]; result: string }> => {
       const { deployed, mended, problems } = await inspect(disk);
       const next = deployed[0] === rehearsal.to.id ? 'new' : 'old';
@@ -96,7 +99,7 @@ describe.skipIf(skipped)(`a machine that loses its power during an upgrade${note
         runs,
         starts,
         problems: more,
-      } = await recover({ ...rehearsal, machine: images.running.machine, url }, disk);
+      } = await recover({ ...rehearsal, machine: rehearsal.running.machine, url }, disk);
       const how = mended ? ', mended by the initramfs' : '';
       return { problems: more, result: `${runs ?? 'nothing runs'}, starts: ${starts}${how}` };
     };

@@ -52,8 +52,8 @@ export interface Vm {
 const processor = 'qemu64,+rdrand';
 
 /**
- * Starts a virtual machine with emulated processors. It ends when the guest restarts, and with this process at the latest. Its port for ssh is
- * chosen by the kernel when QEMU opens it, so that no two machines can want the same.
+ * Starts a virtual machine with emulated processors. It ends when the guest restarts, and with this process at the latest.
+ * Its port for ssh is chosen by the kernel when QEMU opens it, so that no two machines can want the same.
  */
 export async function startVm(options: VmOptions): Promise<Vm> {
   const directory = await mkdtemp(join(tmpdir(), 'treeline-vm-'));
